@@ -1,0 +1,105 @@
+// Package event is the contract between the stages: every payload that crosses
+// the broker, one struct a kind, and nothing else. A later version of a kind
+// adds fields; it never renames or removes one that a stage may still read.
+package event
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/leatflow/leat/pkg/metric"
+)
+
+// The kinds of message, which are AMQP's type property. KindJob is also what a
+// message without a type is taken for.
+const (
+	KindJob     = "leat.job.v1"
+	KindSlice   = "leat.slice.v1"
+	KindPart    = "leat.part.v1"
+	KindChanges = "leat.changes.v1"
+	KindUpdates = "leat.updates.v1"
+)
+
+// A Slice is a piece of a job that fetch sends to itself: one request to the
+// source. From and To are days in the source's (or account's) zone, inclusive.
+type Slice struct {
+	Source  string     `json:"source"`
+	Version string     `json:"version"` // hash of the source file that the job runs under
+	Account string     `json:"account,omitempty"`
+	From    string     `json:"from,omitempty"`
+	To      string     `json:"to,omitempty"`
+	URL     string     `json:"url,omitempty"` // fetch this in place of the source's own address
+	AsOf    *time.Time `json:"as_of,omitempty"`
+	Refresh bool       `json:"refresh,omitempty"` // moves the cursor when its parts are done
+}
+
+// Kind implements pipeline.Payload.
+func (Slice) Kind() string { return KindSlice }
+
+// A Part is up to about 1,000 records cut from one answer, in the answer's order.
+type Part struct {
+	Source     string    `json:"source"`
+	Version    string    `json:"version"` // hash of the source file
+	Account    string    `json:"account,omitempty"`
+	Answer     int       `json:"answer"`      // n of the answer within the job
+	Ordinal    int       `json:"ordinal"`     // of the part within the answer, from 0
+	ObservedAt time.Time `json:"observed_at"` // when the answer was true, plus Ordinal microseconds: a later row of an answer is newer than an earlier one
+	Objects    []Object  `json:"objects"`     // parents before their children, each object once
+	Stats      []Stat    `json:"stats,omitempty"`
+	Rejected   int       `json:"rejected,omitempty"` // records refused since the part before, all of them in rejects already
+}
+
+// Kind implements pipeline.Payload.
+func (Part) Kind() string { return KindPart }
+
+// AnswerAt is when the whole answer was true.
+func (p Part) AnswerAt() time.Time {
+	return p.ObservedAt.Add(-time.Duration(p.Ordinal) * time.Microsecond)
+}
+
+// An Object is one that a record describes, or one that is only named as the
+// parent of another.
+type Object struct {
+	Type      string `json:"t"`
+	Key       string `json:"k"`
+	Parent    int    `json:"p,omitempty"` // 1 + index in Objects; 0: a described object has no parent, that of a named one is not known
+	Described bool   `json:"d,omitempty"` // a record says what Parent, Name and Attrs are
+	Name      string `json:"n,omitempty"`
+	// Attrs is a JSON object with sorted keys and plain numbers (no exponent, no
+	// minus zero), so that equal attributes have equal bytes. Nil for none.
+	Attrs json.RawMessage `json:"a,omitempty"`
+}
+
+// A Stat is the metrics of one object for one day (and hour) and one
+// combination of dimensions.
+type Stat struct {
+	Object  int        `json:"o"` // index in Objects
+	Day     metric.Day `json:"day"`
+	Hour    *int       `json:"h,omitempty"`    // of the local clock, 0 to 24 (24: the second pass of an hour that comes twice); kinds hour and count
+	Rule    string     `json:"rule,omitempty"` // of the stat rule, where a type has several
+	Dims    string     `json:"dims,omitempty"` // canonical: country=DE,os=ios
+	Metrics metric.Set `json:"m"`              // zeros absent
+	ID      string     `json:"id,omitempty"`   // of the event; kind count
+}
+
+// Changes says which objects are different since a message: what delta wrote,
+// or annotate after it.
+type Changes struct {
+	Source  string   `json:"source"`
+	Version string   `json:"version"`
+	Objects []Change `json:"objects"`
+}
+
+// Kind implements pipeline.Payload.
+func (Changes) Kind() string { return KindChanges }
+
+// A Change is what is different about one object.
+type Change struct {
+	ID    int64        `json:"id"`
+	New   bool         `json:"new,omitempty"`   // first written now, as described
+	Self  bool         `json:"self,omitempty"`  // name, attributes, parent or tags differ
+	Above bool         `json:"above,omitempty"` // an ancestor differs: its tags may
+	Moved bool         `json:"moved,omitempty"` // its parent differs, and was From
+	From  int64        `json:"from,omitempty"`  // 0: it had no parent
+	Days  []metric.Day `json:"days,omitempty"`  // whose stats differ
+}

@@ -1,0 +1,113 @@
+package metric
+
+import (
+	"fmt"
+	"unique"
+)
+
+// AppendJSON writes s as a JSON object with sorted names: {"clicks":3,"spend":12.5}.
+func (s Set) AppendJSON(b []byte) []byte {
+	b = append(b, '{')
+	for i, m := range s {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, '"')
+		b = append(b, m.Name...) // a name is [A-Za-z_][A-Za-z0-9_]*: nothing to escape
+		b = append(b, '"', ':')
+		b = m.Value.Append(b)
+	}
+	return append(b, '}')
+}
+
+// MarshalJSON implements json.Marshaler.
+func (s Set) MarshalJSON() ([]byte, error) { return s.AppendJSON(make([]byte, 0, 2+24*len(s))), nil }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (s *Set) UnmarshalJSON(b []byte) error {
+	var names Names
+	set, rest, err := names.scanSet(b)
+	if err == nil && len(skip(rest)) > 0 {
+		err = fmt.Errorf("metrics: %q after the object", rest)
+	}
+	*s = set
+	return err
+}
+
+// Names reads many sets and keeps each name once in memory. The zero Names is
+// ready; it is for one goroutine.
+type Names struct{ known map[string]string }
+
+// Read returns the set that b holds as a flat JSON object of numbers.
+func (n *Names) Read(b []byte) (Set, error) {
+	set, _, err := n.scanSet(b)
+	return set, err
+}
+
+// scanSet reads an object of plain names and numbers, and returns what follows it.
+func (n *Names) scanSet(b []byte) (Set, []byte, error) {
+	rest := skip(b)
+	if string(rest) == "null" {
+		return nil, nil, nil
+	}
+	if len(rest) == 0 || rest[0] != '{' {
+		return nil, b, fmt.Errorf("metrics: %.40q is not an object", b)
+	}
+	rest = skip(rest[1:])
+	ms := make([]Metric, 0, 8)
+	for len(rest) > 0 && rest[0] != '}' {
+		m, after, err := n.scanMetric(rest)
+		if err != nil {
+			return nil, b, err
+		}
+		ms = append(ms, m)
+		if rest = skip(after); len(rest) > 0 && rest[0] == ',' {
+			rest = skip(rest[1:])
+		} else if len(rest) > 0 && rest[0] != '}' {
+			return nil, b, fmt.Errorf("metrics: %.40q where a comma or the end was due", rest)
+		}
+	}
+	if len(rest) == 0 {
+		return nil, b, fmt.Errorf("metrics: %.40q has no end", b)
+	}
+	return Make(ms), rest[1:], nil
+}
+
+func (n *Names) scanMetric(b []byte) (Metric, []byte, error) {
+	end := 1
+	for end < len(b) && b[end] != '"' && b[end] != '\\' {
+		end++
+	}
+	if b[0] != '"' || end >= len(b) || b[end] == '\\' {
+		return Metric{}, b, fmt.Errorf("metrics: %.40q is not a metric's name", b)
+	}
+	name := n.intern(b[1:end])
+	rest := skip(b[end+1:])
+	if len(rest) == 0 || rest[0] != ':' {
+		return Metric{}, b, fmt.Errorf("metric %s: no value", name)
+	}
+	v, rest, err := scan(skip(rest[1:]))
+	if err != nil {
+		return Metric{}, b, fmt.Errorf("metric %s: %w", name, err)
+	}
+	return Metric{name, v}, rest, nil
+}
+
+func (n *Names) intern(b []byte) string {
+	if s, ok := n.known[string(b)]; ok {
+		return s
+	}
+	if n.known == nil {
+		n.known = make(map[string]string)
+	}
+	s := unique.Make(string(b)).Value()
+	n.known[s] = s
+	return s
+}
+
+func skip(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\n' || b[0] == '\t' || b[0] == '\r') {
+		b = b[1:]
+	}
+	return b
+}

@@ -1,0 +1,50 @@
+package pipeline
+
+import (
+	"errors"
+	"time"
+)
+
+// A handler's error says what to do with the batch:
+//
+//	nil           publish the outputs and acknowledge
+//	Permanent     the message is at fault: a dead letter, now
+//	Unavailable   a server is away: wait for it, as long as it takes
+//	Later         nobody is at fault, but not now: to a waiting queue, no attempt used
+//	any other     try again through a waiting queue, up to MaxAttempts, then a dead letter
+//
+// A batch of several is halved until the message at fault stands alone.
+type (
+	permanentError   struct{ error }
+	unavailableError struct{ error }
+	laterError       struct {
+		error
+		wait time.Duration
+	}
+)
+
+func (e permanentError) Unwrap() error   { return e.error }
+func (e unavailableError) Unwrap() error { return e.error }
+func (e laterError) Unwrap() error       { return e.error }
+
+// Permanent marks err as one that no retry will cure.
+func Permanent(err error) error { return permanentError{err} }
+
+// Unavailable marks err as the outage of a server that the stage cannot do without.
+func Unavailable(err error) error { return unavailableError{err} }
+
+// Later marks err as a reason to come back after about wait.
+func Later(err error, wait time.Duration) error { return laterError{err, wait} }
+
+// IsPermanent reports whether err, or an error that it wraps, is Permanent.
+func IsPermanent(err error) bool { return errors.As(err, new(permanentError)) }
+
+// IsUnavailable reports whether err, or an error that it wraps, is Unavailable.
+func IsUnavailable(err error) bool { return errors.As(err, new(unavailableError)) }
+
+// isLater returns how long err asks to wait, if it does.
+func isLater(err error) (time.Duration, bool) {
+	var later laterError
+	ok := errors.As(err, &later)
+	return later.wait, ok
+}

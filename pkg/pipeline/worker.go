@@ -1,0 +1,406 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Config is what an operator can set of a worker, and why they might.
+type Config struct {
+	BatchSize   int           `mapstructure:"batch_size"`   // larger: fewer commits, more to redo after a crash
+	Slots       int           `mapstructure:"slots"`        // batches handled side by side; more where a stage waits for others
+	Prefetch    int           `mapstructure:"prefetch"`     // messages taken from the broker ahead; at least BatchSize times Slots
+	MaxAttempts int           `mapstructure:"max_attempts"` // before a message that keeps failing is a dead letter
+	Grace       time.Duration `mapstructure:"grace"`        // for the batch in hand at a stop; less than the stop timeout
+}
+
+const (
+	maxStarts    = 5           // the start at which a message that kills its worker is given up
+	suspicious   = 2           // deliveries after which a message is handled alone
+	quickRetries = 3           // of one message at once: enough for a deadlock
+	patience     = time.Minute // of an outage, before what is held is given back
+	idleEvery    = time.Second // an Idler is called so often, whatever there is to take
+	idlePause    = 100 * time.Millisecond
+)
+
+// A Worker runs one stage until its context is cancelled.
+type Worker struct {
+	Config
+	Stage   string
+	Queue   string
+	Dead    string // the queue for dead letters
+	Handler Handler
+	Source  Source
+	Sink    Sink
+	Ledger  Ledger
+	Probe   func(context.Context) error // nil when every server that the stage needs answers
+	Metrics Metrics
+	Log     *zap.Logger
+}
+
+// Metrics receives what a worker counts.
+type Metrics interface {
+	Batch(messages int)
+	Phase(name string, took time.Duration) // handle, publish, ack, idle
+	Retry(class string)                    // unavailable, later, failed
+	DeadLetter(class string)
+}
+
+// errGiveBack ends a session whose outage lasts: others may hold what it holds.
+var errGiveBack = errors.New("the outage lasts: giving back what is held")
+
+// Run consumes until ctx is cancelled. Then it takes no new deliveries,
+// finishes the batches in hand within Grace, and returns nil.
+func (w *Worker) Run(ctx context.Context) error {
+	for attempt := 0; ctx.Err() == nil; attempt++ {
+		if err := w.Probe(ctx); err != nil {
+			w.Log.Warn("waiting for a server", zap.Error(err))
+			pause(ctx, backoff(attempt))
+			continue
+		}
+		deliveries, err := w.Source.Consume(ctx, w.Queue)
+		if err != nil {
+			w.Log.Warn("cannot consume", zap.String("queue", w.Queue), zap.Error(err))
+			pause(ctx, backoff(attempt))
+			continue
+		}
+		attempt = 0
+		if err := w.session(ctx, deliveries); err != nil && ctx.Err() == nil {
+			w.Log.Warn("session ended", zap.String("queue", w.Queue), zap.Error(err))
+		}
+		pause(ctx, backoff(0))
+	}
+	return nil
+}
+
+// session handles deliveries in Slots until their channel closes or a slot
+// fails. What it has not acknowledged then, the broker delivers again.
+func (w *Worker) session(ctx context.Context, deliveries <-chan Delivery) error {
+	work, cancel := withGrace(ctx, w.Grace)
+	defer cancel()
+	failed, fail := context.WithCancelCause(work)
+	defer fail(nil)
+
+	var slots sync.WaitGroup
+	for range max(w.Slots, 1) {
+		slots.Go(func() {
+			if err := w.slot(failed, deliveries); err != nil {
+				fail(err)
+			}
+		})
+	}
+	slots.Wait()
+	if failed.Err() != nil {
+		go giveBack(deliveries) // ends when the next session, or the end of the daemon, closes this one
+	}
+	return context.Cause(failed)
+}
+
+// slot handles one batch after another until the deliveries end.
+func (w *Worker) slot(ctx context.Context, deliveries <-chan Delivery) error {
+	idler, _ := w.Handler.(Idler)
+	idle := time.NewTimer(0)
+	defer idle.Stop()
+	idled := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case d, ok := <-deliveries:
+			if !ok {
+				return nil
+			}
+			if err := w.batch(ctx, w.fill(d, deliveries)); err != nil {
+				return err
+			}
+			if idler != nil && (len(deliveries) == 0 || time.Since(idled) > idleEvery) {
+				idle.Reset(0)
+			}
+		case <-idle.C:
+			if idler != nil {
+				idle.Reset(w.idle(ctx, idler))
+				idled = time.Now()
+			}
+		}
+	}
+}
+
+// idle calls the idler and returns when to call it next.
+func (w *Worker) idle(ctx context.Context, idler Idler) time.Duration {
+	start := time.Now()
+	more, err := recovered(func() (bool, error) { return idler.Idle(ctx) })
+	w.Metrics.Phase("idle", time.Since(start))
+	switch {
+	case err != nil && ctx.Err() == nil:
+		w.Metrics.Retry(class(err))
+		w.Log.Warn("idle work", zap.Error(err))
+		return idleEvery
+	case more:
+		return 0
+	}
+	return idlePause
+}
+
+// fill makes a batch of first and what else is already there. It never waits:
+// while a batch is handled the next one gathers in the prefetch.
+func (w *Worker) fill(first Delivery, deliveries <-chan Delivery) Batch {
+	batch := Batch{first}
+	for len(batch) < w.BatchSize {
+		select {
+		case d, ok := <-deliveries:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, d)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// batch does a batch, those alone that may have killed a worker before.
+func (w *Worker) batch(ctx context.Context, in Batch) error {
+	w.Metrics.Batch(len(in))
+	plain := in[:0:0]
+	for i, d := range in {
+		if d.Deliveries < suspicious {
+			plain = append(plain, d)
+			continue
+		}
+		if err := w.guarded(ctx, in[i:i+1]); err != nil {
+			return err
+		}
+	}
+	if len(plain) == 0 {
+		return nil
+	}
+	return w.do(ctx, plain)
+}
+
+// guarded does one message after its start is on record, so that one which
+// kills every process that takes it is found out.
+func (w *Worker) guarded(ctx context.Context, in Batch) error {
+	var starts int
+	err := w.insist(ctx, func() (err error) {
+		starts, err = w.Ledger.Start(ctx, in[0].Envelope)
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case starts >= maxStarts:
+		return w.bury(ctx, in[0], Death{Class: "crashed", Attempts: starts, Reason: fmt.Sprintf("started %d times, and the worker never came back from it", starts)})
+	}
+	return w.do(ctx, in)
+}
+
+// do handles, publishes and acknowledges a batch, trying again as its error
+// asks.
+func (w *Worker) do(ctx context.Context, in Batch) error {
+	for try := 1; ; try++ {
+		var err error
+		if outage := w.insist(ctx, func() error {
+			if err = w.attempt(ctx, in); IsUnavailable(err) {
+				return err
+			}
+			return nil
+		}); outage != nil {
+			return outage
+		}
+		switch {
+		case err == nil:
+			return w.ack(in)
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case len(in) > 1:
+			return w.halves(ctx, in)
+		case IsPermanent(err), waits(err), try >= quickRetries:
+			return w.settle(ctx, in[0], err)
+		}
+		pause(ctx, backoff(0))
+	}
+}
+
+func (w *Worker) halves(ctx context.Context, in Batch) error {
+	half := len(in) / 2
+	if err := w.do(ctx, in[:half]); err != nil {
+		return err
+	}
+	return w.do(ctx, in[half:])
+}
+
+// attempt handles a batch and publishes what follows.
+func (w *Worker) attempt(ctx context.Context, in Batch) error {
+	start := time.Now()
+	out, err := recovered(func() ([]Envelope, error) { return w.Handler.Handle(ctx, in) })
+	w.Metrics.Phase("handle", time.Since(start))
+	if err != nil || len(out) == 0 {
+		return err
+	}
+	start = time.Now()
+	err = w.Sink.Publish(ctx, out)
+	w.Metrics.Phase("publish", time.Since(start))
+	return err
+}
+
+// settle decides what becomes of one message that failed: back through a
+// waiting queue, or a dead letter.
+func (w *Worker) settle(ctx context.Context, d Delivery, cause error) error {
+	wait, later := isLater(cause)
+	again := d.Envelope
+	switch {
+	case IsPermanent(cause):
+		return w.bury(ctx, d, Death{Class: "permanent", Reason: cause.Error(), Attempts: d.Attempt + 1})
+	case later:
+		again.Waited++
+		again.Wait = longEnough(wait, again.Waited)
+	case d.Attempt+1 >= w.MaxAttempts:
+		return w.bury(ctx, d, Death{Class: "failed", Reason: cause.Error(), Attempts: d.Attempt + 1})
+	default:
+		again.Attempt++
+		again.Wait = Waits[min(again.Attempt/2, len(Waits)-1)]
+	}
+	w.Metrics.Retry(class(cause))
+	w.Log.Warn("later", zap.String("id", d.ID), zap.String("job", d.Job), zap.Duration("wait", again.Wait),
+		zap.Int("attempt", again.Attempt), zap.Int("waited", again.Waited), zap.Error(cause))
+	if d.Deliveries >= suspicious {
+		if err := w.insist(ctx, func() error { return w.Ledger.Returned(ctx, d.Envelope) }); err != nil {
+			return err
+		}
+	}
+	return w.replace(ctx, d, again)
+}
+
+// bury commits the death, publishes the dead letter, and acknowledges.
+func (w *Worker) bury(ctx context.Context, d Delivery, death Death) error {
+	if err := w.insist(ctx, func() error { return w.Ledger.Dead(ctx, d.Envelope, death) }); err != nil {
+		return err
+	}
+	w.Metrics.DeadLetter(death.Class)
+	w.Log.Error("dead letter", zap.String("id", d.ID), zap.String("job", d.Job), zap.String("class", death.Class), zap.String("reason", death.Reason))
+	letter := d.Envelope
+	letter.Queue = w.Dead
+	letter.Headers = map[string]string{
+		"error": death.Reason, "error_class": death.Class, "stage": w.Stage, "attempts": strconv.Itoa(death.Attempts),
+		"died_at": time.Now().UTC().Format(time.RFC3339Nano), "origin_queue": d.Queue,
+	}
+	return w.replace(ctx, d, letter)
+}
+
+// replace publishes e in place of d.
+func (w *Worker) replace(ctx context.Context, d Delivery, e Envelope) error {
+	if err := w.insist(ctx, func() error { return w.Sink.Publish(ctx, []Envelope{e}) }); err != nil {
+		return err
+	}
+	return w.ack(Batch{d})
+}
+
+// insist calls f until it returns something other than an outage. When the
+// outage outlasts patience, it returns errGiveBack. Errors of other kinds are
+// the caller's, but for those of a single small write, which end the session.
+func (w *Worker) insist(ctx context.Context, f func() error) error {
+	since := time.Now()
+	for try := 0; ; try++ {
+		err := f()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case !IsUnavailable(err):
+			return err
+		case time.Since(since) > patience:
+			return fmt.Errorf("%w: %w", errGiveBack, err)
+		}
+		w.Metrics.Retry("unavailable")
+		w.Log.Warn("a server is away", zap.Int("try", try), zap.Error(err))
+		pause(ctx, backoff(try))
+	}
+}
+
+func (w *Worker) ack(in Batch) error {
+	start := time.Now()
+	defer func() { w.Metrics.Phase("ack", time.Since(start)) }()
+	for _, d := range in {
+		if err := d.Ack(); err != nil {
+			return fmt.Errorf("ack %s: %w", d.ID, err)
+		}
+	}
+	return nil
+}
+
+// recovered calls f and makes a panic a Permanent error.
+func recovered[T any](f func() (T, error)) (out T, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = Permanent(fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
+		}
+	}()
+	return f()
+}
+
+func waits(err error) bool {
+	_, ok := isLater(err)
+	return ok
+}
+
+func class(err error) string {
+	switch {
+	case IsUnavailable(err):
+		return "unavailable"
+	case IsPermanent(err):
+		return "permanent"
+	case waits(err):
+		return "later"
+	}
+	return "failed"
+}
+
+// longEnough picks the shortest of Waits that is at least wait; who has waited
+// often waits longer.
+func longEnough(wait time.Duration, waited int) time.Duration {
+	shortest := min(waited/10, len(Waits)-1)
+	for _, w := range Waits[shortest:] {
+		if w >= wait {
+			return w
+		}
+	}
+	return Waits[len(Waits)-1]
+}
+
+// giveBack returns deliveries that nobody will handle, and keeps the broker's
+// client from blocking on them.
+func giveBack(deliveries <-chan Delivery) {
+	for d := range deliveries {
+		_ = d.Requeue() // if it fails, the connection is gone and the broker has it back anyway
+	}
+}
+
+// withGrace returns a context that outlives ctx by d.
+func withGrace(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(d, cancel) })
+	return work, func() { stop(); cancel() }
+}
+
+// backoff doubles from 100ms to 30s, with half of it random.
+func backoff(attempt int) time.Duration {
+	d := min(100*time.Millisecond<<min(max(attempt, 0), 12), 30*time.Second)
+	return d/2 + rand.N(d/2)
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

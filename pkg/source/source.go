@@ -1,0 +1,126 @@
+// Package source reads the YAML that describes one outside feed, says what is
+// wrong with it, and makes records out of the source's answers.
+//
+// In: config/sources/NAME.yaml and the bytes of an answer. Out: parts for delta,
+// and rejects for what could not be read.
+package source
+
+import "time"
+
+// A Source is one outside feed: the file config/sources/NAME.yaml, validated.
+type Source struct {
+	Name     string            `yaml:"source"`
+	Timezone string            `yaml:"timezone"` // IANA name; default UTC
+	Accounts Accounts          `yaml:"accounts"` // a job without an account becomes one for each; none: the source has no accounts
+	HTTP     HTTP              `yaml:"http"`
+	Fetch    Fetch             `yaml:"fetch"`
+	Records  []*Rule           `yaml:"records"`
+	Stats    Stats             `yaml:"stats"`
+	Annotate map[string]string `yaml:"annotate"` // tag: expr-lang expression
+	Rollup   Rollup            `yaml:"rollup"`
+
+	Text   []byte            `yaml:"-"` // the file, as read
+	Tables map[string][]byte `yaml:"-"` // the CSV files beside it that lookup() names, by name without .csv
+	Hash   string            `yaml:"-"` // of Text and Tables: the version that a job runs under; 32 hex digits
+
+	compiled // what Parse derives from the above
+}
+
+// An Account is one customer's part of a source.
+type Account struct {
+	Name     string
+	Timezone string // IANA name; the source's where the file says nothing
+}
+
+// Accounts is written as a list of names or as a map of name to settings.
+type Accounts []Account
+
+// HTTP says how the source is reached.
+type HTTP struct {
+	BaseURL string        `yaml:"base_url"` // ${NAME} is taken from the environment when a request is made
+	Timeout time.Duration `yaml:"timeout"`  // of connect, of the header, and of each silence within the body; default 30s
+}
+
+// Fetch says what is asked of the source.
+type Fetch struct {
+	Report Report `yaml:"report"`
+}
+
+// A Report is an answer that holds everything about an account and some days.
+type Report struct {
+	Path     string `yaml:"path"`     // {account}, {from} and {to} are filled in, query-escaped; absent: the source takes jobs with a url only
+	Format   string `yaml:"format"`   // json, ndjson, csv or tsv; default json. gzip and zstd are noticed by their first bytes
+	Lookback Days   `yaml:"lookback"` // 30d: how far back the source restates; what backfill asks for; default 30d
+	Slice    Days   `yaml:"slice"`    // 7d: at most so many days a request; default: all in one
+	Since    string `yaml:"since"`    // the first day that mode full asks for; default: the lookback
+}
+
+// Days is a number of days, written 30d.
+type Days int
+
+// A Rule says what the elements of one array (or the rows of an answer) are.
+type Rule struct {
+	Each     string      `yaml:"each"`   // path of the array below the parent element, dots between names; absent: the rows of the answer
+	Object   *ObjectRule `yaml:"object"` // absent: the elements are stats of the object above
+	Stat     *StatRule   `yaml:"stat"`
+	Children []*Rule     `yaml:"children"`
+}
+
+// An ObjectRule makes an object of an element.
+type ObjectRule struct {
+	Type       string      `yaml:"type"`
+	Key        string      `yaml:"key"`  // a field's name, or a template: "{Country/Region}/{Province/State}", "{account}/{name|slug}", "{starts_at|date}"
+	Name       string      `yaml:"name"` // field or template; without it the key is the name
+	Attributes []string    `yaml:"attributes"`
+	Parent     *ParentRule `yaml:"parent"` // flat answers name the parent in each row; nested ones have it above
+}
+
+// A ParentRule names the parent of a flat row's object.
+type ParentRule struct {
+	Type string `yaml:"type"`
+	Key  string `yaml:"key"`
+}
+
+// A StatRule makes a stat of an element.
+type StatRule struct {
+	Rule       string   `yaml:"rule"` // names the rule where a type has several
+	Day        string   `yaml:"day"`  // field that holds a day (2006-01-02) or a moment (RFC 3339), which is put on the clock of the source or account
+	Hour       string   `yaml:"hour"` // kind hour: field that holds 0 to 24; absent: the hour of the moment
+	Dimensions []string `yaml:"dimensions"`
+	Metrics    Metrics  `yaml:"metrics"`
+	ID         string   `yaml:"id"` // kind count: field or template that names the event; absent: the answer's hash and the record's position
+}
+
+// Metrics is "*" (every field that holds a number and is not otherwise used) or
+// a list of names. All is true for "*"; else Names are sorted.
+type Metrics struct {
+	All   bool
+	Names []string
+}
+
+// The kinds of stats: a total as known now, the value of an hour, or events to add.
+const (
+	KindTotal = "total"
+	KindHour  = "hour"
+	KindCount = "count"
+)
+
+// What it means that a stat is absent from an answer that holds others of its
+// object and day.
+const (
+	AbsentKeep = "keep"
+	AbsentZero = "zero"
+)
+
+// Stats says what the source's stats mean.
+type Stats struct {
+	Kind   string `yaml:"kind"`   // default total
+	Absent string `yaml:"absent"` // default keep
+}
+
+// Rollup says what the documents hold.
+type Rollup struct {
+	Hours      bool     `yaml:"hours"`
+	Dimensions []string `yaml:"dimensions"` // by which the days are broken down
+	NotSummed  []string `yaml:"not_summed"` // metrics kept in stats and in the object's own days, and not added up in parents
+}
