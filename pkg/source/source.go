@@ -16,7 +16,7 @@ type Source struct {
 	Fetch    Fetch             `yaml:"fetch"`
 	Records  []*Rule           `yaml:"records"`
 	Stats    Stats             `yaml:"stats"`
-	Annotate map[string]string `yaml:"annotate"` // tag: expr-lang expression
+	Tags     map[string]string `yaml:"annotate"` // tag: expr-lang expression
 	Rollup   Rollup            `yaml:"rollup"`
 
 	Text   []byte            `yaml:"-"` // the file, as read

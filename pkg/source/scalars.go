@@ -1,0 +1,182 @@
+package source
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// scalar reads a node into one of the types that are written as one word, and
+// reports whether v is of those.
+func (d *decoder) scalar(n *yaml.Node, path string, v any) bool {
+	switch v := v.(type) {
+	case *string:
+		*v = d.text(n, path, "text")
+	case *bool:
+		d.boolean(n, path, v)
+	case *time.Duration:
+		d.duration(n, path, v)
+	case *Days:
+		d.days(n, path, v)
+	default:
+		return false
+	}
+	return true
+}
+
+// text returns a scalar as it is written: `5` and `2026-01-01` are text too.
+func (d *decoder) text(n *yaml.Node, path, want string) string {
+	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
+		d.failf(path, "%s; it must be %s", describe(n), want)
+		return ""
+	}
+	return n.Value
+}
+
+func (d *decoder) boolean(n *yaml.Node, path string, v *bool) {
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" || n.Decode(v) != nil {
+		d.failf(path, "%s; allowed: true, false", describe(n))
+	}
+}
+
+func (d *decoder) duration(n *yaml.Node, path string, v *time.Duration) {
+	t, err := time.ParseDuration(n.Value)
+	if n.Kind != yaml.ScalarNode || err != nil || t <= 0 || t > time.Hour {
+		d.failf(path, "%s; it must be a time such as 30s, above 0 and at most 1h", describe(n))
+		return
+	}
+	*v = t
+}
+
+const maxDays = 36500 // a hundred years
+
+func (d *decoder) days(n *yaml.Node, path string, v *Days) {
+	digits, ok := strings.CutSuffix(n.Value, "d")
+	count, err := strconv.Atoi(digits)
+	if n.Kind != yaml.ScalarNode || !ok || err != nil || count <= 0 || count > maxDays {
+		d.failf(path, "%s; it must be a number of days such as 30d, from 1d to %dd", describe(n), maxDays)
+		return
+	}
+	*v = Days(count)
+}
+
+// collection reads a node into one of the types that hold several values, and
+// reports whether v is of those.
+func (d *decoder) collection(n *yaml.Node, path string, v any) bool {
+	switch v := v.(type) {
+	case *[]string:
+		*v = d.list(n, path)
+	case *Metrics:
+		d.metrics(n, path, v)
+	case *Accounts:
+		d.accounts(n, path, v)
+	case *map[string]string:
+		d.expressions(n, path, v)
+	case *[]*Rule:
+		d.rules(n, path, v)
+	default:
+		return false
+	}
+	return true
+}
+
+// list reads a list of texts, each of them once.
+func (d *decoder) list(n *yaml.Node, path string) []string {
+	if n.Kind != yaml.SequenceNode {
+		d.failf(path, "%s; it must be a list such as [a, b]", describe(n))
+		return nil
+	}
+	var list []string
+	for i, item := range n.Content {
+		inner := index(path, i)
+		d.at[inner] = position{item.Line, item.Column}
+		word := d.text(item, inner, "text")
+		if word != "" && slices.Contains(list, word) {
+			d.failf(inner, "%s stands twice", found(word))
+		}
+		list = append(list, word)
+	}
+	return list
+}
+
+func (d *decoder) metrics(n *yaml.Node, path string, v *Metrics) {
+	switch {
+	case n.Kind == yaml.ScalarNode && n.Value == "*":
+		v.All = true
+	case n.Kind == yaml.SequenceNode && len(n.Content) > 0:
+		v.Names = d.list(n, path)
+	case n.Kind == yaml.SequenceNode:
+		d.failf(path, `found an empty list; it must be "*" or a list of names`)
+	default:
+		d.failf(path, `%s; it must be "*" or a list of names`, describe(n))
+	}
+}
+
+// accounts reads [acme, globex] or {acme: {timezone: America/New_York}}.
+func (d *decoder) accounts(n *yaml.Node, path string, v *Accounts) {
+	switch n.Kind {
+	case yaml.SequenceNode:
+		for _, name := range d.list(n, path) {
+			*v = append(*v, Account{Name: name})
+		}
+	case yaml.MappingNode:
+		d.pairs(n, path, func(name string, value *yaml.Node, path string) {
+			*v = append(*v, Account{Name: name, Timezone: d.account(value, path)})
+		})
+	default:
+		d.failf(path, "%s; it must be a list such as [acme, globex], or a map such as {acme: {timezone: America/New_York}}", describe(n))
+	}
+}
+
+// account reads an account's settings and returns its time zone.
+func (d *decoder) account(n *yaml.Node, path string) (zone string) {
+	if n.Tag == "!!null" {
+		return ""
+	}
+	if n.Kind != yaml.MappingNode {
+		d.failf(path, "%s; it must be settings, of these: timezone", describe(n))
+		return ""
+	}
+	d.pairs(n, path, func(key string, value *yaml.Node, inner string) {
+		if key != "timezone" {
+			d.unknown(path, key, []string{"timezone"})
+			return
+		}
+		d.at[inner] = position{value.Line, value.Column}
+		zone = d.text(value, inner, "a time zone such as Europe/Berlin")
+	})
+	return zone
+}
+
+func (d *decoder) expressions(n *yaml.Node, path string, v *map[string]string) {
+	if n.Kind != yaml.MappingNode {
+		d.failf(path, "%s; it must be a map of tags to expressions", describe(n))
+		return
+	}
+	*v = map[string]string{}
+	d.pairs(n, path, func(tag string, value *yaml.Node, path string) {
+		(*v)[tag] = d.text(value, path, "an expression")
+		if value.Kind == yaml.ScalarNode {
+			d.at[path] = position{value.Line, value.Column}
+		}
+	})
+}
+
+func (d *decoder) rules(n *yaml.Node, path string, v *[]*Rule) {
+	if n.Kind != yaml.SequenceNode || len(n.Content) == 0 {
+		d.failf(path, "%s; it must be a list of rules, each with object, stat or both", describe(n))
+		return
+	}
+	for i, item := range n.Content {
+		rule := new(Rule)
+		d.value(item, index(path, i), reflect.ValueOf(rule).Elem())
+		*v = append(*v, rule)
+	}
+}
+
+func index(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }
