@@ -1,0 +1,152 @@
+// Package demosource is a make-believe ad platform and event feed over HTTP, to
+// try Leat on and to test it with.
+//
+// In: a seed, a size and a clock. Out: reports of campaigns, adgroups, ads and
+// their daily metrics, a list of what changed, pages of ads, page-view events
+// and hourly rows.
+//
+// Every answer is a pure function of the seed, the account, the days asked for,
+// the hour it is and the revisions made: within an hour the same request has
+// the same bytes. Today's totals grow by the hour and never shrink; a day that
+// is over is restated now and then for 30 days. Nothing is stored, so an answer
+// of a gigabyte needs no more memory than one of a kilobyte.
+//
+//	GET    /ads/report      account, from, to, format (json, ndjson, csv)
+//	GET    /ads/changes     account, since
+//	GET    /ads/pages       account, from, to, cursor, limit
+//	GET    /events          day, count
+//	GET    /hours           day, pages
+//	GET    /healthz
+//	GET    /admin/requests  what was asked; DELETE begins the count anew
+//	GET    /admin/state     the hour, the revision and the faults
+//	POST   /admin/faults    latency, fail-429, fail-503, cut, garbage, retry-after
+//	POST   /admin/revise    share
+//	POST   /admin/clock     at, advance
+//
+// The five feeds also take fault (cut, garbage:0.5, latency:2s,503 or none),
+// which holds for that request alone.
+package demosource
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"sync"
+	"sync/atomic"
+	"time"
+	_ "time/tzdata" // Location must not depend on what the machine has installed
+)
+
+// Config says what the make-believe platform looks like and how it misbehaves.
+type Config struct {
+	// Accounts are the platform's customers. Every id begins with its account's name.
+	Accounts []string
+	// Seed makes another platform of the same size.
+	Seed uint64
+	// Size is about how many bytes the JSON reports of all accounts together
+	// have, for 14 days that are over. See ParseSize.
+	Size int64
+	// Changed is the share of all (ad, day) pairs of the last 30 days that is
+	// restated each hour.
+	Changed float64
+	// Location decides when a day begins. Defaults to UTC.
+	Location *time.Location
+	// Now is the clock. Answers depend only on its hour. Defaults to time.Now.
+	Now func() time.Time
+	// Gzip lets answers be compressed for clients that accept it.
+	Gzip bool
+	// Token, if set, must be sent as a bearer token, except to /admin and /healthz.
+	Token string
+	// Faults are what goes wrong from the start; /admin/faults changes them.
+	Faults Faults
+}
+
+// DefaultConfig returns two small accounts that keep Berlin's days and do nothing wrong.
+func DefaultConfig() Config {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		panic(fmt.Sprintf("demosource: the time zones compiled in lack Berlin: %v", err))
+	}
+	return Config{
+		Accounts: []string{"acme", "globex"},
+		Seed:     1,
+		Size:     200_000,
+		Changed:  0.01,
+		Location: berlin,
+		Now:      time.Now,
+		Faults:   Faults{RetryAfter: time.Second},
+	}
+}
+
+var accountName = regexp.MustCompile(`^[A-Za-z0-9_]{1,40}$`)
+
+// Validate says what is wrong with the configuration.
+func (c Config) Validate() error {
+	if len(c.Accounts) == 0 {
+		return errors.New("accounts: at least one is needed")
+	}
+	for _, name := range c.Accounts {
+		if !accountName.MatchString(name) {
+			return fmt.Errorf("accounts: %q must be 1 to 40 letters, digits or _", name)
+		}
+	}
+	if !(c.Changed >= 0 && c.Changed <= 1) {
+		return fmt.Errorf("changed: %v is not a share from 0 to 1", c.Changed)
+	}
+	return nil
+}
+
+// server answers requests. What can be changed while it runs is in state.
+type server struct {
+	cfg      Config
+	accounts map[string]*account
+	requests requestLog
+	numbers  atomic.Uint64 // of the requests so far; decides which of them fail
+
+	mu    sync.Mutex
+	state state
+}
+
+// state is what /admin changes.
+type state struct {
+	faults    Faults
+	revisions []int64       // of each revision, the share it changed, in millionths
+	offset    time.Duration // added to the clock
+}
+
+// New returns the platform, to be served by http.Server or httptest.
+func New(cfg Config) http.Handler {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Location == nil {
+		cfg.Location = time.UTC
+	}
+	s := &server{cfg: cfg, accounts: newAccounts(cfg), state: state{faults: cfg.Faults}}
+	mux := http.NewServeMux()
+	s.adminRoutes(mux)
+	s.feedRoutes(mux)
+	return s.requests.count(mux)
+}
+
+// feedRoutes are the endpoints that play the platform, and misbehave on demand.
+func (s *server) feedRoutes(mux *http.ServeMux) {
+	for path, answer := range map[string]answerFunc{
+		"/ads/report":  s.report,
+		"/ads/changes": s.changes,
+		"/ads/pages":   s.pages,
+		"/events":      s.events,
+		"/hours":       s.hours,
+	} {
+		mux.Handle("GET "+path, s.misbehave(s.authorize(s.feed(answer))))
+	}
+}
+
+// snapshot is the moment that one request is answered at.
+func (s *server) snapshot() moment {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.cfg.Now().Add(s.state.offset)
+	return newMoment(now, s.cfg, s.state.revisions)
+}

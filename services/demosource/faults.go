@@ -1,0 +1,212 @@
+package demosource
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Faults are what goes wrong. Of all requests each share fails in its own way;
+// which ones is decided by the request's number and the seed.
+type Faults struct {
+	// Latency is how long an answer takes before it begins.
+	Latency time.Duration
+	// Fail429 is the share answered 429 with Retry-After.
+	Fail429 float64
+	// Fail503 is the share answered 503.
+	Fail503 float64
+	// Cut is the share cut off in the middle of the body: half of them with a
+	// Content-Length that is not met, half chunked and not ended.
+	Cut float64
+	// Garbage is the share answered 200 with what is not data: half of them
+	// HTML, half JSON that breaks off.
+	Garbage float64
+	// RetryAfter goes with 429. Defaults to a second.
+	RetryAfter time.Duration
+}
+
+// faultNames are the flags and the parameters of /admin/faults.
+var faultNames = []string{"latency", "fail-429", "fail-503", "cut", "garbage", "retry-after"}
+
+// Set changes one fault by its flag's name.
+func (f *Faults) Set(name, value string) error {
+	switch name {
+	case "latency":
+		return setDuration(&f.Latency, name, value)
+	case "retry-after":
+		return setDuration(&f.RetryAfter, name, value)
+	case "fail-429", "429":
+		return setShare(&f.Fail429, name, value)
+	case "fail-503", "503":
+		return setShare(&f.Fail503, name, value)
+	case "cut":
+		return setShare(&f.Cut, name, value)
+	case "garbage":
+		return setShare(&f.Garbage, name, value)
+	}
+	return fmt.Errorf("there is no fault %q; there are %s", name, strings.Join(faultNames, ", "))
+}
+
+func setDuration(to *time.Duration, name, value string) error {
+	d, err := time.ParseDuration(value)
+	if err != nil || d < 0 {
+		return fmt.Errorf("%s is %q; it must be a duration such as 200ms", name, value)
+	}
+	*to = d
+	return nil
+}
+
+func setShare(to *float64, name, value string) error {
+	share, err := strconv.ParseFloat(value, 64)
+	if err != nil || !(share >= 0 && share <= 1) {
+		return fmt.Errorf("%s is %q; it must be a share from 0 to 1", name, value)
+	}
+	*to = share
+	return nil
+}
+
+// parseFaults reads the parameter fault: "cut", "429:0.5", "latency:2s,cut" or
+// "none". What it does not name does not happen.
+func parseFaults(text string, retryAfter time.Duration) (Faults, error) {
+	f := Faults{RetryAfter: retryAfter}
+	if text == "none" {
+		return f, nil
+	}
+	for one := range strings.SplitSeq(text, ",") {
+		name, value, ok := strings.Cut(one, ":")
+		if !ok {
+			value = "1"
+		}
+		if err := f.Set(name, value); err != nil {
+			return f, bad("fault: %v", err)
+		}
+	}
+	return f, nil
+}
+
+// faultsOf are the faults that one request may meet.
+func (s *server) faultsOf(r *http.Request) (Faults, error) {
+	s.mu.Lock()
+	f := s.state.faults
+	s.mu.Unlock()
+	if text := r.URL.Query().Get("fault"); text != "" {
+		return parseFaults(text, f.RetryAfter)
+	}
+	return f, nil
+}
+
+// strike chooses what happens to the request with this hash: "" for nothing.
+func (f Faults) strike(hash uint64) string {
+	at := float64(hash>>11) / (1 << 53)
+	for _, one := range []struct {
+		name  string
+		share float64
+	}{{"429", f.Fail429}, {"503", f.Fail503}, {"cut", f.Cut}, {"garbage", f.Garbage}} {
+		if at < one.share {
+			return one.name
+		}
+		at -= one.share
+	}
+	return ""
+}
+
+const faultHeader = "X-Demosource-Fault"
+
+// misbehave answers as next does, unless a fault strikes.
+func (s *server) misbehave(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f, err := s.faultsOf(r)
+		if err != nil {
+			writeError(w, err)
+			return
+		}
+		if !sleep(r, f.Latency) {
+			return
+		}
+		number := s.numbers.Add(1)
+		fault := f.strike(mix(s.cfg.Seed ^ mix(number)))
+		if fault == "" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set(faultHeader, fault)
+		switch fault {
+		case "429":
+			w.Header().Set("Retry-After", strconv.Itoa(int(max(time.Second, f.RetryAfter)/time.Second)))
+			writeError(w, problem{http.StatusTooManyRequests, "too many requests"})
+		case "503":
+			writeError(w, problem{http.StatusServiceUnavailable, "the platform is having a rest"})
+		case "cut":
+			cut(next, w, r, number%2 == 0)
+		case "garbage":
+			garbage(w, number%2 == 0)
+		}
+	})
+}
+
+// sleep waits and says whether the client is still there.
+func sleep(r *http.Request, d time.Duration) bool {
+	if d == 0 {
+		return true
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-r.Context().Done():
+		return false
+	}
+}
+
+func garbage(w http.ResponseWriter, html bool) {
+	kind, body := contentTypes["json"], `{"account":"acme","campaigns":[{"id":"acme-c1","name":"Autu`
+	if html {
+		kind, body = contentTypes["html"], "<!doctype html>\n<title>Sign in</title>\n<p>Your session has expired. Please sign in.\n"
+	}
+	w.Header().Set("Content-Type", kind)
+	_, _ = io.WriteString(w, body) // the client is gone
+}
+
+// cut sends half of the body and closes the connection. The answer is made
+// twice, the first time to learn how long it is.
+func cut(next http.Handler, w http.ResponseWriter, r *http.Request, declare bool) {
+	probe := &sizer{header: http.Header{}}
+	next.ServeHTTP(probe, r)
+	if declare {
+		w.Header().Set("Content-Length", strconv.FormatInt(probe.size, 10))
+	}
+	next.ServeHTTP(&cutter{ResponseWriter: w, left: probe.size / 2}, r)
+}
+
+// sizer counts a body and throws it away.
+type sizer struct {
+	header http.Header
+	size   int64
+}
+
+func (s *sizer) Header() http.Header { return s.header }
+func (s *sizer) WriteHeader(int)     {}
+func (s *sizer) Write(p []byte) (int, error) {
+	s.size += int64(len(p))
+	return len(p), nil
+}
+
+// cutter lets a number of bytes through and then breaks the connection.
+type cutter struct {
+	http.ResponseWriter
+	left int64
+}
+
+func (c *cutter) Write(p []byte) (int, error) {
+	if int64(len(p)) > c.left {
+		_, _ = c.ResponseWriter.Write(p[:c.left])
+		_ = http.NewResponseController(c.ResponseWriter).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	c.left -= int64(len(p))
+	return c.ResponseWriter.Write(p)
+}

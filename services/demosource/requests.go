@@ -1,0 +1,98 @@
+package demosource
+
+import (
+	"maps"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// tally counts the requests of one endpoint.
+type tally struct {
+	Count    int64            `json:"count"`
+	Bytes    int64            `json:"bytes"`
+	Statuses map[string]int64 `json:"statuses"`
+	Faults   map[string]int64 `json:"faults"`
+}
+
+// requestLog counts requests by endpoint, status and fault.
+type requestLog struct {
+	mu        sync.Mutex
+	endpoints map[string]tally
+}
+
+// count counts what next answers, also if the answer breaks off.
+func (l *requestLog) count(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := &counter{ResponseWriter: w, status: http.StatusOK}
+		defer func() { l.add(endpoint(r), c) }()
+		next.ServeHTTP(c, r)
+	})
+}
+
+// endpoint is the path as the mux knows it, so that the log cannot grow.
+func endpoint(r *http.Request) string {
+	if _, path, ok := strings.Cut(r.Pattern, " "); ok {
+		return path
+	}
+	return "other"
+}
+
+func (l *requestLog) add(endpoint string, c *counter) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t, ok := l.endpoints[endpoint]
+	if !ok {
+		t = tally{Statuses: map[string]int64{}, Faults: map[string]int64{}}
+	}
+	t.Count++
+	t.Bytes += c.bytes
+	t.Statuses[strconv.Itoa(c.status)]++
+	if fault := c.Header().Get(faultHeader); fault != "" {
+		t.Faults[fault]++
+	}
+	if l.endpoints == nil {
+		l.endpoints = map[string]tally{}
+	}
+	l.endpoints[endpoint] = t
+}
+
+// counts returns a copy.
+func (l *requestLog) counts() map[string]tally {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	endpoints := make(map[string]tally, len(l.endpoints))
+	for name, t := range l.endpoints {
+		t.Statuses, t.Faults = maps.Clone(t.Statuses), maps.Clone(t.Faults)
+		endpoints[name] = t
+	}
+	return endpoints
+}
+
+func (l *requestLog) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.endpoints = nil
+}
+
+// counter notes an answer's status and size.
+type counter struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (c *counter) WriteHeader(status int) {
+	c.status = status
+	c.ResponseWriter.WriteHeader(status)
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(p)
+	c.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (c *counter) Unwrap() http.ResponseWriter { return c.ResponseWriter }
