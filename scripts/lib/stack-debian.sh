@@ -8,7 +8,6 @@
 # shellcheck shell=bash disable=SC2154,SC2034 # variables from and for scripts/stack
 
 root=$stack/root data=$stack/data
-documentdb_port=${LEAT_DOCUMENTDB_PORT:-9712}
 pg=/usr/lib/postgresql/18/bin
 debian_says=
 
@@ -161,15 +160,31 @@ folder() { # NAME USER: data/NAME, owned by the root folder's USER
   chmod 700 "$data/$1"
 }
 
+# Erlang's own two: RabbitMQ's usual one for its node, and one for a port mapper that is ours alone, so that it ends with us.
+node_port() { echo $(($(port rabbitmq) + 20000)); }
+mapper_port() { echo $(($(port rabbitmq) + 15000)); }
+
+documentdb_port() { echo $(($(port mongodb) + 1000)); }
+
+claim_ports() { # SERVER
+  case $1 in
+    rabbitmq)
+      claim "$(port rabbitmq)" LEAT_RABBITMQ_PORT
+      claim "$(node_port)" "LEAT_RABBITMQ_PORT (which is 20000 lower)"
+      claim "$(mapper_port)" "LEAT_RABBITMQ_PORT (which is 15000 lower)"
+      claim "$(port management)" LEAT_RABBITMQ_MANAGEMENT_PORT
+      ;;
+    postgres) claim "$(port postgres)" LEAT_POSTGRES_PORT ;;
+    mongodb)
+      claim "$(port mongodb)" LEAT_MONGODB_PORT
+      claim "$(documentdb_port)" "LEAT_MONGODB_PORT (which is 1000 lower)"
+      ;;
+  esac
+}
+
 launch_rabbitmq() {
   local amqp management
   amqp=$(port rabbitmq) management=$(port management)
-  # Erlang's own two ports, beside 25672 where RabbitMQ puts the first; its port mapper is ours alone, so that it ends with us.
-  local node=$((amqp + 20000)) mapper=$((amqp + 20001))
-  claim "$amqp" LEAT_RABBITMQ_PORT
-  claim "$management" LEAT_RABBITMQ_MANAGEMENT_PORT
-  claim "$node" LEAT_RABBITMQ_PORT
-  claim "$mapper" LEAT_RABBITMQ_PORT
   folder rabbitmq rabbitmq
   cat >"$data/rabbitmq/rabbitmq.conf" <<-CONF
 	listeners.tcp.1 = 127.0.0.1:$amqp
@@ -184,13 +199,14 @@ launch_rabbitmq() {
 	log.file = false
 	log.console = true
 	log.console.level = warning
+	log.console.use_colors = off
 	CONF
   echo '[rabbitmq_management].' >"$data/rabbitmq/enabled_plugins"
-  local erlang=(HOME=/srv/rabbitmq ERL_EPMD_ADDRESS=127.0.0.1 "ERL_EPMD_PORT=$mapper")
+  local erlang=(HOME=/srv/rabbitmq ERL_EPMD_ADDRESS=127.0.0.1 "ERL_EPMD_PORT=$(mapper_port)")
   launch_inside epmd rabbitmq:rabbitmq "${erlang[@]}" epmd
-  await epmd listens 127.0.0.1 "$mapper"
+  await epmd listens 127.0.0.1 "$(mapper_port)"
   launch_inside rabbitmq rabbitmq:rabbitmq "${erlang[@]}" \
-    RABBITMQ_NODENAME=leat@localhost RABBITMQ_DIST_PORT="$node" \
+    RABBITMQ_NODENAME=leat@localhost RABBITMQ_DIST_PORT="$(node_port)" \
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1}' \
     RABBITMQ_CONFIG_FILE=/srv/rabbitmq/rabbitmq.conf RABBITMQ_ENABLED_PLUGINS_FILE=/srv/rabbitmq/enabled_plugins \
     RABBITMQ_MNESIA_BASE=/srv/rabbitmq/data RABBITMQ_LOG_BASE=/srv/rabbitmq/log \
@@ -198,7 +214,7 @@ launch_rabbitmq() {
     /usr/lib/rabbitmq/bin/rabbitmq-server
 }
 
-launch_postgres() { # PROCESS PORT HOW-TO-LOG-IN-OVER-TCP [SETTING=VALUE...]
+launch_cluster() { # PROCESS PORT HOW-TO-LOG-IN-OVER-TCP [SETTING=VALUE...]
   local name=$1 port=$2 login=$3 setting settings=()
   for setting in "${@:4}"; do settings+=(-c "$setting"); done
   if [[ ! -e $data/$name/PG_VERSION ]]; then
@@ -210,13 +226,29 @@ launch_postgres() { # PROCESS PORT HOW-TO-LOG-IN-OVER-TCP [SETTING=VALUE...]
       fail "initdb failed; the last lines of $log/initdb.log are above"
     }
   fi
+  # After a kill -9: it does not start while the old one's pid is there, be it a zombie's, for which process 1 may take its time.
+  local pid deadline=$((SECONDS + 10))
+  if [[ -e $data/$name/postmaster.pid ]]; then
+    read -r pid <"$data/$name/postmaster.pid"
+    while [[ -e /proc/$pid && ! $(born "$pid") ]] && ((SECONDS < deadline)); do sleep 0.05; done
+  fi
   launch_inside "$name" postgres:postgres $pg/postgres -D "/srv/$name" \
     -c listen_addresses=127.0.0.1 -c "port=$port" -c "unix_socket_directories=/srv/$name" "${settings[@]}"
 }
 
+launch_postgres() { launch_cluster postgres "$(port postgres)" scram-sha-256 max_connections=300; }
+
+# DocumentDB opens connections to itself, without a password; so does FerretDB, which await_mongodb starts. Its own cluster lets
+# a test stop PostgreSQL and not this, or this and not PostgreSQL.
+launch_mongodb() {
+  launch_cluster documentdb "$(documentdb_port)" trust max_connections=200 \
+    shared_preload_libraries=pg_cron,pg_documentdb_core,pg_documentdb \
+    cron.database_name=postgres cron.log_statement=off cron.log_run=off
+}
+
 query() { # PROCESS DATABASE SQL
-  local port=$documentdb_port
-  [[ $1 == documentdb ]] || port=$(port "$1")
+  local port
+  port=$(if [[ $1 == documentdb ]]; then documentdb_port; else port "$1"; fi)
   inside postgres:postgres $pg/psql -h "/srv/$1" -p "$port" -U leat -d "$2" -XAtqc "$3" </dev/null
 }
 
@@ -257,24 +289,10 @@ debian_since() { # SERVER
 # First all are launched, and only then is anything waited for: RabbitMQ takes as long as the others together.
 debian_start() { # SERVER...
   local server
+  debian_stop "$@" # what is left of one that died
+  for server; do claim_ports "$server"; done
   debian_install
-  for server; do
-    debian_stop "$server" # what is left of one that died
-    case $server in
-      rabbitmq) launch_rabbitmq ;;
-      postgres)
-        claim "$(port postgres)" LEAT_POSTGRES_PORT
-        launch_postgres postgres "$(port postgres)" scram-sha-256 max_connections=300
-        ;;
-      mongodb)
-        claim "$(port mongodb)" LEAT_MONGODB_PORT
-        claim "$documentdb_port" LEAT_DOCUMENTDB_PORT
-        # DocumentDB opens connections to itself, without a password; so does FerretDB.
-        launch_postgres documentdb "$documentdb_port" trust max_connections=200 cron.database_name=postgres \
-          shared_preload_libraries=pg_cron,pg_documentdb_core,pg_documentdb
-        ;;
-    esac
-  done
+  for server; do "launch_$server"; done
   for server; do "await_$server"; done
 }
 
@@ -291,7 +309,7 @@ await_mongodb() {
   query documentdb postgres 'SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS documentdb CASCADE'
   mkdir -p "$data/ferretdb"
   launch ferretdb "$stack/bin/documentdb" -listen "127.0.0.1:$port" -state "$data/ferretdb" \
-    -postgres "postgres://leat@127.0.0.1:$documentdb_port/postgres"
+    -postgres "postgres://leat@127.0.0.1:$(documentdb_port)/postgres"
   await ferretdb listens 127.0.0.1 "$port"
 }
 
