@@ -51,8 +51,14 @@ func (v *validator) attach(t *Type, a *annotator) {
 	of.parents = unique(slices.AppendSeq(of.parents, maps.Keys(a.parents)))
 }
 
-// annotator compiles one expression.
-func (v *validator) annotator(tag string, tables map[string]table, read tableReader) (*annotator, []spot) {
+// annotator compiles one expression. A panic of the library is a mistake in the
+// expression too: no file may end a daemon.
+func (v *validator) annotator(tag string, tables map[string]table, read tableReader) (a *annotator, spots []spot) {
+	defer func() {
+		if r := recover(); r != nil {
+			spots = []spot{{message: fmt.Sprintf("it cannot be compiled: %v", r)}}
+		}
+	}()
 	text := v.Tags[tag]
 	c, spots := v.read(text)
 	if len(spots) > 0 {

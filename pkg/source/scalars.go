@@ -110,8 +110,6 @@ func (d *decoder) metrics(n *yaml.Node, path string, v *Metrics) {
 		v.All = true
 	case n.Kind == yaml.SequenceNode && len(n.Content) > 0:
 		v.Names = d.list(n, path)
-	case n.Kind == yaml.SequenceNode:
-		d.failf(path, `found an empty list; it must be "*" or a list of names`)
 	default:
 		d.failf(path, `%s; it must be "*" or a list of names`, describe(n))
 	}

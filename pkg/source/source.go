@@ -60,7 +60,7 @@ type Days int
 
 // A Rule says what the elements of one array (or the rows of an answer) are.
 type Rule struct {
-	Each     string      `yaml:"each"`   // path of the array below the parent element, dots between names; absent: the rows of the answer
+	Each     string      `yaml:"each"`   // path of the array below the element around it, dots between names; absent: that element itself; at the top: the rows of the answer
 	Object   *ObjectRule `yaml:"object"` // absent: the elements are stats of the object above
 	Stat     *StatRule   `yaml:"stat"`
 	Children []*Rule     `yaml:"children"`

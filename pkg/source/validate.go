@@ -28,6 +28,9 @@ func newValidator(d *decoder, s *Source) *validator {
 	for _, p := range d.problems {
 		v.unread[p.Path] = true
 	}
+	for _, path := range d.meant {
+		v.unread[path] = true
+	}
 	return v
 }
 
@@ -177,8 +180,18 @@ func (v *validator) path(at, path string) {
 	case !account && len(v.Accounts) > 0:
 		v.failf(at, "lacks {account}; every account would get the same answer")
 	}
-	if v.Fetch.Report.Slice > 0 && !(strings.Contains(path, "{from}") && strings.Contains(path, "{to}")) {
-		v.failf("fetch.report.slice", "has no use: the path lacks {from} and {to}")
+	v.slice(path)
+}
+
+// slice checks that requests for some days each differ: by both their days, or
+// by either where they are the same.
+func (v *validator) slice(path string) {
+	slice, from, to := v.Fetch.Report.Slice, strings.Contains(path, "{from}"), strings.Contains(path, "{to}")
+	switch {
+	case slice > 0 && !from && !to:
+		v.failf("fetch.report.slice", "has no use: the path has neither {from} nor {to}")
+	case slice > 1 && !(from && to):
+		v.failf("fetch.report.slice", "found %dd; the path lacks {from} or {to}, so a slice must be 1d", slice)
 	}
 }
 

@@ -56,21 +56,17 @@ func (v *validator) rule(path string, r *Rule, above *Type) {
 	}
 }
 
-// each checks where the elements are: rules at the top may take the rows of the
-// answer, those below need an array within the element.
+// each checks where the elements are. Without it a rule takes the rows of the
+// answer, or the element of the rule around it.
 func (v *validator) each(path, each string) {
 	format := v.Fetch.Report.Format
-	inner := strings.Contains(path, ".children[")
 	switch {
+	case each == "" && v.has(path+".each"):
+		v.failf(path+".each", "found nothing; leave it out where no list is meant")
+	case each == "":
 	case format == "csv" || format == "tsv":
-		if each != "" {
-			v.failf(path+".each", "found %s; a row of %s holds no list", found(each), format)
-		} else if inner {
-			v.failf(path, "a row of %s holds no list, so a rule has no children", format)
-		}
-	case each == "" && inner:
-		v.failf(path+".each", "missing; it names the list within the element around it")
-	case each != "" && slices.Contains(strings.Split(each, "."), ""):
+		v.failf(path+".each", "found %s; a row of %s holds no list", found(each), format)
+	case slices.Contains(strings.Split(each, "."), ""):
 		v.failf(path+".each", "found %s; it must be names with a dot between them", found(each))
 	}
 }

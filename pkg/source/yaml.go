@@ -28,6 +28,7 @@ var later = map[string][]string{
 type decoder struct {
 	problems Problems
 	at       map[string]position // of each setting by its path
+	meant    []string            // settings that a misspelt key was probably for
 }
 
 type position struct{ line, column int }
@@ -163,6 +164,9 @@ func (d *decoder) unknown(parent, key string, names []string) {
 		d.failf(join(parent, key), "not supported by this version; allowed: %s", strings.Join(names, ", "))
 		return
 	}
+	if near := nearest(key, names); near != "" {
+		d.meant = append(d.meant, join(parent, near))
+	}
 	d.failf(join(parent, key), "unknown key; %s", oneOf(key, names))
 }
 
@@ -178,6 +182,8 @@ func describe(n *yaml.Node) string {
 	switch {
 	case n.Kind == yaml.MappingNode:
 		return "found a map"
+	case n.Kind == yaml.SequenceNode && len(n.Content) == 0:
+		return "found an empty list"
 	case n.Kind == yaml.SequenceNode:
 		return "found a list"
 	case n.Kind == yaml.AliasNode:

@@ -1,0 +1,182 @@
+package source
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// Explain writes what the source does in plain words, for a person who checks a
+// source file before it runs.
+func (s *Source) Explain(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Source %s, version %s\n", s.Name, s.Hash)
+	s.explainFetch(&b)
+	s.explainObjects(&b)
+	s.explainStats(&b)
+	s.explainTags(&b)
+	s.explainDocuments(&b)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (s *Source) explainFetch(b *strings.Builder) {
+	r := s.Fetch.Report
+	b.WriteString("\nAsks\n")
+	if r.Path == "" {
+		fmt.Fprintf(b, "  nothing by itself: a job names the url; the answer is %s\n", r.Format)
+	} else {
+		fmt.Fprintf(b, "  %s%s; the answer is %s\n", strings.TrimSuffix(s.HTTP.BaseURL, "/"), r.Path, r.Format)
+		fmt.Fprintf(b, "  a backfill asks for the last %s%s\n", count(int(r.Lookback), "day"), slicing(r))
+	}
+	if len(s.Accounts) > 0 {
+		fmt.Fprintf(b, "  accounts: %s\n", strings.Join(s.AccountNames(), ", "))
+	}
+	fmt.Fprintf(b, "  a day begins in %s", s.Timezone)
+	for _, a := range s.Accounts {
+		if a.Timezone != s.Timezone {
+			fmt.Fprintf(b, ", for %s in %s", a.Name, a.Timezone)
+		}
+	}
+	b.WriteString("\n")
+}
+
+// slicing says how a report is cut and where mode full begins.
+func slicing(r Report) string {
+	text := ""
+	if r.Slice > 0 {
+		text += ", " + count(int(r.Slice), "day") + " a request"
+	}
+	if r.Since != "" {
+		text += "; mode full begins at " + r.Since
+	}
+	return text
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func (s *Source) explainObjects(b *strings.Builder) {
+	b.WriteString("\nObjects\n")
+	for _, t := range s.types {
+		fmt.Fprintf(b, "  %s", t.Name)
+		if t.Parent != "" {
+			fmt.Fprintf(b, ", below %s", t.Parent)
+		}
+		if !t.Described {
+			b.WriteString(": only named as the parent of others; its name is its key\n")
+			continue
+		}
+		fmt.Fprintf(b, ": key %s, name %s", t.rule.Key, orElse(t.rule.Name, "as the key"))
+		if len(t.Attributes) > 0 {
+			fmt.Fprintf(b, ", attributes %s", strings.Join(t.Attributes, ", "))
+		}
+		b.WriteString("\n")
+	}
+}
+
+func orElse(text, other string) string {
+	if text == "" {
+		return other
+	}
+	return text
+}
+
+// meanings of the kinds of stats.
+var meanings = map[string]string{
+	KindTotal: "a value is the day's total as known now, and replaces the one before",
+	KindHour:  "a value is an hour's total as known now; the day is the sum of its hours",
+	KindCount: "a value is added, once for each event",
+}
+
+func (s *Source) explainStats(b *strings.Builder) {
+	fmt.Fprintf(b, "\nStats, of kind %s: %s\n", s.Stats.Kind, meanings[s.Stats.Kind])
+	if s.Stats.Absent == AbsentZero {
+		b.WriteString("  what is absent from an answer that has others of its object and day is zero\n")
+	}
+	any := false
+	for _, t := range s.types {
+		for _, r := range t.stats {
+			any = true
+			fmt.Fprintf(b, "  %s\n", strings.Join(statParts(t, r), ", "))
+		}
+	}
+	if !any {
+		b.WriteString("  none\n")
+	}
+}
+
+func statParts(t *Type, r *StatRule) []string {
+	parts := []string{t.Name + ": day " + r.Day}
+	if r.Rule != "" {
+		parts[0] = t.Name + " (" + r.Rule + "): day " + r.Day
+	}
+	if r.Hour != "" {
+		parts = append(parts, "hour "+r.Hour)
+	}
+	if r.ID != "" {
+		parts = append(parts, "an event is known by "+r.ID)
+	}
+	if len(r.Dimensions) > 0 {
+		parts = append(parts, "by "+strings.Join(r.Dimensions, " and "))
+	}
+	if r.Metrics.All {
+		return append(parts, "every other field with a number is a metric")
+	}
+	return append(parts, "metrics "+strings.Join(r.Metrics.Names, ", "))
+}
+
+func (s *Source) explainTags(b *strings.Builder) {
+	b.WriteString("\nTags\n")
+	for _, tag := range sortedKeys(s.Tags) {
+		fmt.Fprintf(b, "  %s, of %s: %s\n", tag, strings.Join(s.tagged(tag), ", "), s.Tags[tag])
+	}
+	if len(s.Tags) == 0 {
+		b.WriteString("  none\n")
+	}
+}
+
+// tagged returns the types that a tag applies to.
+func (s *Source) tagged(tag string) []string {
+	var names []string
+	for _, t := range s.types {
+		of := s.annotators[t.Name]
+		if of != nil && slices.ContainsFunc(of.list, func(a *annotator) bool { return a.tag == tag }) {
+			names = append(names, t.Name)
+		}
+	}
+	return names
+}
+
+func (s *Source) explainDocuments(b *strings.Builder) {
+	fmt.Fprintf(b, "\nDocuments, in the collection %s\n", s.Name)
+	for _, t := range s.types {
+		fmt.Fprintf(b, "  %s: %s\n", t.Name, s.document(t))
+	}
+	if len(s.Rollup.NotSummed) > 0 {
+		fmt.Fprintf(b, "  not added up in parents: %s\n", strings.Join(s.Rollup.NotSummed, ", "))
+	}
+}
+
+// document says what documents an object of type t has.
+func (s *Source) document(t *Type) string {
+	if !t.RollsUp {
+		return "one for each, without days"
+	}
+	text := "one for each and half-year, by day"
+	if s.Rollup.Hours {
+		text += " and hour"
+	}
+	for _, d := range s.Rollup.Dimensions {
+		text += ", by " + d
+	}
+	if !t.HasStats {
+		text += "; the sums of what is below it"
+	}
+	return text
+}
