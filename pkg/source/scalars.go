@@ -165,9 +165,15 @@ func (d *decoder) expressions(n *yaml.Node, path string, v *map[string]string) {
 	})
 }
 
+const maxNesting = 30 // rules within one another
+
 func (d *decoder) rules(n *yaml.Node, path string, v *[]*Rule) {
 	if n.Kind != yaml.SequenceNode || len(n.Content) == 0 {
 		d.failf(path, "%s; it must be a list of rules, each with object, stat or both", describe(n))
+		return
+	}
+	if strings.Count(path, ".children") > maxNesting {
+		d.failf(path, "rules stand within more than %d others", maxNesting)
 		return
 	}
 	for i, item := range n.Content {

@@ -134,6 +134,19 @@ func TestStatRulesOfOneNameAreToldApart(t *testing.T) {
 	}
 }
 
+func TestRulesAreNestedSoFarAndNoFurther(t *testing.T) {
+	nested := func(n int) string {
+		return with("records: " + strings.Repeat("[{object: {type: a, key: id}, children: ", n) + "[{each: b}]" + strings.Repeat("}]", n) + "\n")
+	}
+	const tooDeep = "rules stand within more than 30 others"
+	if _, err := Parse([]byte(nested(30)), nil); err == nil || strings.Contains(err.Error(), tooDeep) {
+		t.Errorf("30 deep: got %v", err)
+	}
+	if _, err := Parse([]byte(nested(3000)), nil); err == nil || !strings.Contains(err.Error(), tooDeep) {
+		t.Errorf("3000 deep: got %v", err)
+	}
+}
+
 func TestNearestIsOneOrTwoSlipsAway(t *testing.T) {
 	words := []string{"source", "kind", "key", "attributes"}
 	for given, want := range map[string]string{"sorce": "source", "Kind": "kind", "knid": "kind", "atributs": "attributes", "kez": "key", "x": "", "zone": "", "": ""} {
