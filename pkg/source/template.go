@@ -2,8 +2,8 @@ package source
 
 import (
 	"fmt"
+	"slices"
 	"strings"
-	"time"
 	"unicode"
 
 	"golang.org/x/text/unicode/norm"
@@ -86,7 +86,7 @@ func parsePiece(inside string) (piece, error) {
 func (t *template) fields() []string {
 	var names []string
 	for _, p := range t.parts {
-		if p.field != "" && !contains(names, p.field) {
+		if p.field != "" && !slices.Contains(names, p.field) {
 			names = append(names, p.field)
 		}
 	}
@@ -95,26 +95,12 @@ func (t *template) fields() []string {
 
 // usesAccount reports whether {account} is a part of t.
 func (t *template) usesAccount() bool {
-	for _, p := range t.parts {
-		if p.account {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(t.parts, func(p piece) bool { return p.account })
 }
 
 // composed reports whether t is more than one field: the values within are then
 // percent-encoded where it makes a key.
 func (t *template) composed() bool { return len(t.parts) > 1 }
-
-func contains(names []string, name string) bool {
-	for _, n := range names {
-		if n == name {
-			return true
-		}
-	}
-	return false
-}
 
 // slug puts text into lower case without accents, with one hyphen for each run
 // of what is neither a letter nor a digit, and none at the ends.
@@ -147,11 +133,5 @@ func escapeKey(s string) string {
 
 var keyEscaper = strings.NewReplacer("%", "%25", "/", "%2F")
 
-// parseMoment reads an RFC 3339 moment.
-func parseMoment(text []byte) (time.Time, bool) {
-	var t time.Time
-	if len(text) < len("2006-01-02T15:04:05Z") || t.UnmarshalText(text) != nil {
-		return t, false
-	}
-	return t, true
-}
+// dimensionEscaper percent-encodes what would be taken for the end of a value.
+var dimensionEscaper = strings.NewReplacer("%", "%25", ",", "%2C", "=", "%3D")

@@ -1,0 +1,119 @@
+package source
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// A lineReader reads lines of up to maxRecord bytes.
+type lineReader struct {
+	in   *bufio.Reader
+	line int // number of the line in hand, from 1
+}
+
+func newLineReader(r io.Reader) *lineReader {
+	return &lineReader{in: bufio.NewReaderSize(r, maxRecord+2)} // with \r\n
+}
+
+// read returns the next line with its end, valid until the next read. Of one
+// that is too long it returns the beginning, and passes over it.
+func (r *lineReader) read() (line []byte, tooLong bool, err error) {
+	line, err = r.in.ReadSlice('\n')
+	if err == io.EOF && len(line) > 0 {
+		err = nil
+	}
+	r.line++
+	if err == nil {
+		return line, len(chomp(line)) > maxRecord, nil
+	}
+	if !errors.Is(err, bufio.ErrBufferFull) {
+		return nil, false, err
+	}
+	head := bytes.Clone(line[:maxRejectText])
+	for errors.Is(err, bufio.ErrBufferFull) {
+		_, err = r.in.ReadSlice('\n')
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return head, true, err
+}
+
+// chomp cuts the end off a line.
+func chomp(line []byte) []byte {
+	return bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
+}
+
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// readLines takes the records out of NDJSON: each line is an element, and may
+// have arrays in it. A broken line costs that line.
+func (c *cutter) readLines(in *input) error {
+	r := newLineReader(in.stream)
+	w := &walker{cutter: c}
+	c.position = w.where
+	s := newStream()
+	for {
+		line, tooLong, err := r.read()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if r.line == 1 {
+			line = bytes.TrimPrefix(line, byteOrderMark)
+		}
+		w.line, w.trail = r.line, w.trail[:0]
+		if err := w.readLine(s, bytes.TrimSpace(line), tooLong); err != nil {
+			return err
+		}
+	}
+}
+
+func (w *walker) readLine(s *jsonStream, line []byte, tooLong bool) error {
+	switch {
+	case tooLong:
+		return w.reject(w.where(), tooLongReason, line)
+	case len(line) == 0:
+		return nil
+	case w.line == 1 && line[0] == '<':
+		return &FormError{"line 1", "HTML or XML, " + found(rawText(line)), "a JSON object on each line"}
+	}
+	options := []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
+	switch {
+	case !jsontext.Value(line).IsValid(options...):
+		return w.reject(w.where(), brokenLine(line), line)
+	case line[0] != '{':
+		return w.reject(w.where(), kindName(line[0])+" was found where an object is allowed", line)
+	case w.root.below == nil:
+		w.raw, w.record = line, nil
+		w.root.begin()
+		w.root.scan(line)
+		return w.apply(w.root, nil)
+	}
+	text := bytes.NewReader(line)
+	w.file = text
+	s.start(text, 0)
+	return s.formError(w.element(s, w.root, nil))
+}
+
+// brokenLine says what is wrong with a line.
+func brokenLine(line []byte) string {
+	s := newStream()
+	s.start(bytes.NewReader(line), 0)
+	err := s.skip()
+	if err == nil {
+		return "more after the end of the JSON was found; one JSON object is allowed"
+	}
+	var broken *FormError
+	if errors.As(s.formError(err), &broken) {
+		return fmt.Sprintf("%s was found at %s; one JSON object is allowed", broken.Found, broken.Position)
+	}
+	return err.Error()
+}

@@ -1,0 +1,154 @@
+package source
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/leatflow/leat/pkg/metric"
+)
+
+const (
+	maxName   = 63   // bytes of a metric's name
+	maxFields = 1024 // different field names that are remembered
+)
+
+// A row is what was read of the element in hand.
+type row struct {
+	cells   []cell // by slot
+	numbers []numberCell
+	copied  []byte // where the reader's own memory does not last
+}
+
+// A numberCell is a number in a field that no rule names.
+type numberCell struct {
+	field *fieldInfo
+	b     []byte
+}
+
+// A fieldTable knows what the fields of a level's elements are for. It looks
+// first where the field stood in the element before.
+type fieldTable struct {
+	order   []*fieldInfo
+	byRaw   map[string]*fieldInfo
+	metrics []string // names under "*"
+	places  map[string]int
+	sorted  []int // metrics in the order of their names
+	values  []metric.Value
+}
+
+// A fieldInfo is what a field is for.
+type fieldInfo struct {
+	raw    string // as it is written, between the quotes
+	name   string
+	slot   int // -1: no rule names it
+	metric int // its place among the metrics; -1: it has no name that a metric may have
+	branch *branch
+}
+
+// begin makes l ready for the next element.
+func (l *level) begin() {
+	clear(l.cells)
+	l.numbers, l.copied = l.numbers[:0], l.copied[:0]
+	if len(l.byRaw) > maxFields {
+		l.fieldTable = fieldTable{}
+	}
+}
+
+// lookup returns what the n-th field of an element is for. Raw is its JSON name
+// with the quotes.
+func (l *level) lookup(n int, raw []byte) *fieldInfo {
+	inside := raw[1 : len(raw)-1]
+	if n < len(l.order) && l.order[n].raw == string(inside) {
+		return l.order[n]
+	}
+	f, ok := l.byRaw[string(inside)]
+	if !ok {
+		f = l.learn(string(inside), unquoteName(raw))
+	}
+	switch {
+	case n < len(l.order):
+		l.order[n] = f
+	case n == len(l.order):
+		l.order = append(l.order, f)
+	}
+	return f
+}
+
+// column returns what a column of a flat file is for.
+func (l *level) column(name string) *fieldInfo { return l.learn(name, name) }
+
+// learn works out what a field is for.
+func (l *level) learn(raw, name string) *fieldInfo {
+	f := &fieldInfo{raw: raw, name: name, slot: -1, metric: -1}
+	if slot, ok := l.slots[name]; ok {
+		f.slot = slot
+	} else if l.all {
+		f.metric = l.metricOf(name)
+	}
+	if l.below != nil {
+		f.branch = l.below.next[name]
+	}
+	if l.byRaw == nil {
+		l.byRaw = map[string]*fieldInfo{}
+	}
+	l.byRaw[raw] = f
+	return f
+}
+
+// metricOf returns the place of the metric that a field under "*" is, or -1
+// when its name is too long.
+func (l *level) metricOf(field string) int {
+	name := metricName(field)
+	if len(name) > maxName {
+		return -1
+	}
+	at, ok := l.places[name]
+	if !ok {
+		at = len(l.metrics)
+		l.metrics = append(l.metrics, name)
+		if l.places == nil {
+			l.places = map[string]int{}
+		}
+		l.places[name] = at
+	}
+	return at
+}
+
+// clearValues returns a zero for each metric that is known.
+func (l *level) clearValues() []metric.Value {
+	if len(l.sorted) != len(l.metrics) {
+		l.values = make([]metric.Value, len(l.metrics))
+		l.sorted = l.sorted[:0]
+		for at := range l.metrics {
+			l.sorted = append(l.sorted, at)
+		}
+		slices.SortFunc(l.sorted, func(a, b int) int { return strings.Compare(l.metrics[a], l.metrics[b]) })
+	}
+	clear(l.values)
+	return l.values
+}
+
+// put keeps the value of a field of the element in hand.
+func (l *level) put(f *fieldInfo, k kind, b []byte) {
+	if f.slot >= 0 {
+		l.cells[f.slot] = cell{k, b}
+	} else if k == cellNumber && l.all {
+		l.numbers = append(l.numbers, numberCell{f, b})
+	}
+}
+
+// metricName makes a metric's name of a field's: other characters become _, and
+// a digit does not stand first.
+func metricName(field string) string {
+	name := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '_':
+			return r
+		}
+		return '_'
+	}, field)
+	if name == "" || (name[0] >= '0' && name[0] <= '9') {
+		return "_" + name
+	}
+	return name
+}
