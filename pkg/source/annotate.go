@@ -41,6 +41,7 @@ func (s *Source) LooksUp(typ string) []string {
 // Annotate runs all annotators that apply to an object. A tag whose expression
 // gives nil is in neither map; one whose expression fails is in failed only.
 // Values are JSON's: nil (within lists and maps), bool, string, int, float64, []any, map[string]any.
+// It may be called from several goroutines.
 func (s *Source) Annotate(o Object) (tags map[string]any, failed map[string]error) {
 	tags, failed = map[string]any{}, map[string]error{}
 	of := s.annotators[o.Type]
