@@ -27,11 +27,13 @@ debian_works() {
 # --- installing ----------------------------------------------------------------------------------------------------
 
 debian_install() {
+  command -v go >/dev/null || PATH=$PATH:/usr/local/go/bin
+  command -v go >/dev/null || fail "the document server is built with Go 1.26, and there is no go: see https://go.dev/dl"
   if [[ -d $root ]]; then
     build_documentdb
     return
   fi
-  say "installing RabbitMQ, PostgreSQL and DocumentDB into $root, once (1-2 minutes, 1.1 GB; log: $log/install.log)"
+  say "installing RabbitMQ, PostgreSQL and DocumentDB into $root, once (2 to 3 minutes, 1 GB; log: $log/install.log)"
   build_documentdb & # has the processor while the packages come over the network
   local build=$!
   (install_packages) >"$log/install.log" 2>&1 || {
@@ -54,7 +56,7 @@ install_packages() {
   chmod +x "$new/usr/sbin/policy-rc.d"
   mkdir -p "$new/etc/postgresql-common"
   echo 'create_main_cluster = false' >"$new/etc/postgresql-common/createcluster.conf" # we make our own, in data/
-  echo '127.0.0.1 localhost' >"$new/etc/hosts"
+  { echo '127.0.0.1 localhost' && cat /etc/hosts; } >"$new/etc/hosts"
   apt-config dump | grep -E '^Acquire::(https?::Proxy|Check-)' >"$new/etc/apt/apt.conf.d/90host" || true
   mkdir -p "$data"
   root=$new inside root:root sh -c 'apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
@@ -75,8 +77,6 @@ debian_mirror() { # the one this machine's own apt uses
 build_documentdb() {
   local binary=$stack/bin/documentdb source=$here/documentdb
   [[ ! -x $binary || $(find "$source" -newer "$binary" -type f) ]] || return 0
-  command -v go >/dev/null || PATH=$PATH:/usr/local/go/bin
-  command -v go >/dev/null || fail "the document server is built with Go 1.26, and there is no go: see https://go.dev/dl"
   mkdir -p "$stack/bin"
   GOWORK=off CGO_ENABLED=0 go build -C "$source" -o "$binary" . >"$log/build.log" 2>&1 || {
     tail -20 "$log/build.log" >&2

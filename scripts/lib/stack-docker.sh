@@ -56,9 +56,14 @@ docker_stop() { # SERVER...
   compose stop $(services "$@")
 }
 
-docker_wipe() { # SERVER...: those of them that are Docker's; the volumes hold the data
+# The volumes hold the data, and only "down" removes them. Without SERVER nothing is up, and Docker may still keep some.
+docker_wipe() { # SERVER...
   local server
+  if [[ $# == 0 ]] && docker_works; then compose down --volumes; fi
   for server; do
-    [[ $(provider "$server") != docker ]] || { compose down --volumes; return; }
+    if [[ $(provider "$server") == docker ]]; then
+      compose down --volumes
+      return
+    fi
   done
 }
