@@ -103,3 +103,23 @@ type Change struct {
 	From  int64        `json:"from,omitempty"`  // 0: it had no parent
 	Days  []metric.Day `json:"days,omitempty"`  // whose stats differ
 }
+
+// Updates says which documents were written: one message a bulk, in the stream
+// leat.feed. They come at least once; a reader drops an update whose rev is not
+// above the last that it saw of that document.
+type Updates struct {
+	Documents []Update `json:"documents"`
+}
+
+// Kind implements pipeline.Payload.
+func (Updates) Kind() string { return KindUpdates }
+
+// An Update is one document's.
+type Update struct {
+	Source string                    `json:"source"`
+	ID     string                    `json:"id"` // the document's _id
+	Rev    int64                     `json:"rev"`
+	Name   string                    `json:"name"`
+	Gone   bool                      `json:"gone,omitempty"` // the document is no more
+	Days   map[string]map[string]any `json:"days,omitempty"` // the sums of the days that differ; empty: the day has none left
+}

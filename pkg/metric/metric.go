@@ -16,8 +16,8 @@ import (
 type Value int64
 
 const (
-	one = 1_000_000         // a Value's unit
-	max = 1_000_000_000_000 // whole numbers below this fit
+	one   = 1_000_000         // a Value's unit
+	limit = 1_000_000_000_000 // whole numbers below this fit
 )
 
 // ErrRange says that a number has more than 12 digits before the point.
@@ -305,4 +305,12 @@ func decimal(hi, lo uint64) []byte {
 	const chunk = 10_000_000_000_000_000_000
 	quotient, rest := bits.Div64(hi%chunk, lo, chunk)
 	return fmt.Appendf(nil, "%d%019d", quotient, rest)
+}
+
+// Number returns a value as a document holds it: an int64 when it is whole, else
+// the nearest float64.
+func Number(v Value) any {
+	var s Sum
+	s.Add(v)
+	return s.Number()
 }

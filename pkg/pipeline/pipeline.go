@@ -105,11 +105,8 @@ type Delivery struct {
 	Deliveries int // how often the broker has handed it over before and got it back
 }
 
-// An Acknowledger tells the broker what became of a delivery.
-type Acknowledger interface {
-	Ack() error     // done with it
-	Requeue() error // to be delivered again, to anyone
-}
+// An Acknowledger tells the broker that a delivery is done with.
+type Acknowledger interface{ Ack() error }
 
 // A Batch is the unit of work: the deliveries handled, committed and
 // acknowledged together.
@@ -139,9 +136,11 @@ type Idler interface {
 
 // A Source is where deliveries come from. The channel closes when ctx is
 // cancelled, after what was already sent has been received, or when the
-// connection is lost; deliveries not yet acknowledged then come again.
+// connection is lost. Release ends the session: the broker delivers what was
+// not acknowledged again, to anyone.
 type Source interface {
 	Consume(ctx context.Context, queue string) (<-chan Delivery, error)
+	Release()
 }
 
 // A Sink publishes envelopes. The broker has each of them in a queue when it

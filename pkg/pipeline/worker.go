@@ -73,10 +73,12 @@ func (w *Worker) Run(ctx context.Context) error {
 			continue
 		}
 		attempt = 0
-		if err := w.session(ctx, deliveries); err != nil && ctx.Err() == nil {
+		err = w.session(ctx, deliveries)
+		w.Source.Release()
+		if ctx.Err() == nil {
 			w.Log.Warn("session ended", zap.String("queue", w.Queue), zap.Error(err))
+			pause(ctx, backoff(0))
 		}
-		pause(ctx, backoff(0))
 	}
 	return nil
 }
@@ -92,26 +94,25 @@ func (w *Worker) session(ctx context.Context, deliveries <-chan Delivery) error 
 	var slots sync.WaitGroup
 	for range max(w.Slots, 1) {
 		slots.Go(func() {
-			if err := w.slot(failed, deliveries); err != nil {
+			if err := w.slot(ctx, failed, deliveries); err != nil {
 				fail(err)
 			}
 		})
 	}
 	slots.Wait()
-	if failed.Err() != nil {
-		go giveBack(deliveries) // ends when the next session, or the end of the daemon, closes this one
-	}
 	return context.Cause(failed)
 }
 
-// slot handles one batch after another until the deliveries end.
-func (w *Worker) slot(ctx context.Context, deliveries <-chan Delivery) error {
+// slot handles one batch after another until stop or the end of the deliveries.
+func (w *Worker) slot(stop, ctx context.Context, deliveries <-chan Delivery) error {
 	idler, _ := w.Handler.(Idler)
 	idle := time.NewTimer(0)
 	defer idle.Stop()
 	idled := time.Now()
 	for {
 		select {
+		case <-stop.Done():
+			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case d, ok := <-deliveries:
@@ -280,10 +281,14 @@ func (w *Worker) settle(ctx context.Context, d Delivery, cause error) error {
 	return w.replace(ctx, d, again)
 }
 
-// bury commits the death, publishes the dead letter, and acknowledges.
+// bury commits the death, publishes the dead letter, and acknowledges. A death
+// that the ledger cannot hold is published all the same.
 func (w *Worker) bury(ctx context.Context, d Delivery, death Death) error {
-	if err := w.insist(ctx, func() error { return w.Ledger.Dead(ctx, d.Envelope, death) }); err != nil {
+	switch err := w.insist(ctx, func() error { return w.Ledger.Dead(ctx, d.Envelope, death) }); {
+	case ctx.Err() != nil || errors.Is(err, errGiveBack):
 		return err
+	case err != nil:
+		w.Log.Error("dead letter not in the ledger", zap.String("id", d.ID), zap.Error(err))
 	}
 	w.Metrics.DeadLetter(death.Class)
 	w.Log.Error("dead letter", zap.String("id", d.ID), zap.String("job", d.Job), zap.String("class", death.Class), zap.String("reason", death.Reason))
@@ -375,14 +380,6 @@ func longEnough(wait time.Duration, waited int) time.Duration {
 		}
 	}
 	return Waits[len(Waits)-1]
-}
-
-// giveBack returns deliveries that nobody will handle, and keeps the broker's
-// client from blocking on them.
-func giveBack(deliveries <-chan Delivery) {
-	for d := range deliveries {
-		_ = d.Requeue() // if it fails, the connection is gone and the broker has it back anyway
-	}
 }
 
 // withGrace returns a context that outlives ctx by d.

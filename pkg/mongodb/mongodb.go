@@ -1,0 +1,65 @@
+// Package mongodb opens the document server and says what its errors mean to
+// the pipeline.
+package mongodb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+
+	"github.com/leatflow/leat/pkg/pipeline"
+)
+
+// Config says where the document server is.
+type Config struct {
+	URL      string `mapstructure:"url"`
+	Database string `mapstructure:"database"`
+}
+
+// DefaultConfig is a server on this machine.
+func DefaultConfig() Config {
+	return Config{URL: "mongodb://leat:leat@127.0.0.1:27017/", Database: "leat"}
+}
+
+// Open returns the database, with majority writes. It dials on first use.
+func Open(cfg Config) (*mongo.Database, error) {
+	client, err := mongo.Connect(options.Client().ApplyURI(cfg.URL).
+		SetWriteConcern(writeconcern.Majority()).
+		SetServerSelectionTimeout(10 * time.Second).
+		SetConnectTimeout(10 * time.Second))
+	if err != nil {
+		return nil, fmt.Errorf("mongodb.url: %w", err)
+	}
+	return client.Database(cfg.Database), nil
+}
+
+// Ping asks whether the server answers.
+func Ping(ctx context.Context, db *mongo.Database) error {
+	if err := db.Client().Ping(ctx, nil); err != nil {
+		return pipeline.Unavailable(fmt.Errorf("mongodb: %w", err))
+	}
+	return nil
+}
+
+// Classify marks err for the worker: a server that is unreachable, shutting down
+// or between primaries is Unavailable; the rest stays as it is.
+func Classify(err error) error {
+	var selection mongo.ServerError
+	switch {
+	case err == nil, errors.Is(err, context.Canceled), pipeline.IsUnavailable(err), pipeline.IsPermanent(err):
+		return err
+	case mongo.IsNetworkError(err), mongo.IsTimeout(err), errors.Is(err, mongo.ErrClientDisconnected):
+		return pipeline.Unavailable(err)
+	case errors.As(err, &selection):
+		if selection.HasErrorLabel("RetryableWriteError") || selection.HasErrorLabel("TransientTransactionError") {
+			return pipeline.Unavailable(err)
+		}
+		return err
+	}
+	return pipeline.Unavailable(err) // not the server's word, so it never got there
+}

@@ -1,0 +1,125 @@
+// Package postgres opens the database, brings its schema up to date, says what
+// its errors mean to the pipeline, and keeps the ledger.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"github.com/leatflow/leat/pkg/pipeline"
+)
+
+// Config says where the database is.
+type Config struct {
+	URL      string `mapstructure:"url"`
+	MaxConns int32  `mapstructure:"max_conns"` // of this process; all processes together stay below the server's max_connections
+}
+
+// DefaultConfig is a server on this machine.
+func DefaultConfig() Config {
+	return Config{URL: "postgres://leat:leat@127.0.0.1:5432/leat", MaxConns: 8}
+}
+
+// Schema holds all of Leat's tables.
+const Schema = "leat"
+
+// Open returns a pool whose connections work in Schema. It dials on first use.
+func Open(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
+	pool, err := pgxpool.ParseConfig(cfg.URL)
+	if err != nil {
+		return nil, fmt.Errorf("postgres.url: %w", err)
+	}
+	if cfg.MaxConns > 0 {
+		pool.MaxConns = cfg.MaxConns
+	}
+	pool.ConnConfig.RuntimeParams["search_path"] = Schema
+	pool.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	return pgxpool.NewWithConfig(ctx, pool)
+}
+
+// Migrate makes the schema and applies the migrations (NNN_name.sql) that it
+// lacks. Several may call it at once.
+func Migrate(ctx context.Context, pool *pgxpool.Pool, migrations fs.FS) error {
+	if _, err := pool.Exec(ctx, `CREATE SCHEMA IF NOT EXISTS `+Schema); err != nil {
+		var pg *pgconn.PgError // two that make it at once: one gets a duplicate key, and the schema is there
+		if !errors.As(err, &pg) || pg.Code != "23505" {
+			return Classify(fmt.Errorf("create schema: %w", err))
+		}
+	}
+	locker, err := lock.NewPostgresSessionLocker()
+	if err != nil {
+		return err
+	}
+	db := stdlib.OpenDBFromPool(pool)
+	defer db.Close() //nolint:errcheck // it only returns its connections to the pool
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations, goose.WithSessionLocker(locker))
+	if err != nil {
+		return fmt.Errorf("migrations: %w", err)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return Classify(fmt.Errorf("migrate: %w", err))
+	}
+	return nil
+}
+
+// Classify marks err for the worker: a server that is unreachable or shutting
+// down is Unavailable; a value or a statement that it refuses is Permanent; the
+// rest (deadlocks, lock tables that are full, cancelled statements) is tried
+// again, by halves.
+func Classify(err error) error {
+	var (
+		pg      *pgconn.PgError
+		network net.Error
+		connect *pgconn.ConnectError
+	)
+	switch {
+	case err == nil, pipeline.IsPermanent(err), pipeline.IsUnavailable(err):
+		return err
+	case errors.Is(err, context.Canceled):
+		return err
+	case errors.As(err, &pg):
+		return classifyState(pg.Code, err)
+	case errors.As(err, &connect), pgconn.SafeToRetry(err), errors.As(err, &network),
+		errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+		return pipeline.Unavailable(err)
+	}
+	return err
+}
+
+func classifyState(code string, err error) error {
+	switch code {
+	case "23505", "23503", "42P07": // two that do the same at once: the second time it is done
+		return err
+	}
+	switch code[:2] {
+	case "08", "58":
+		return pipeline.Unavailable(err)
+	case "57":
+		if code != "57014" { // query_canceled is the statement's own fault
+			return pipeline.Unavailable(err)
+		}
+	case "53":
+		if code == "53300" { // too many connections: others hold them, and will let go
+			return pipeline.Unavailable(err)
+		}
+	case "22", "23", "42":
+		return pipeline.Permanent(err)
+	}
+	return err
+}
+
+// InTx runs f in a transaction and classifies its error.
+func InTx(ctx context.Context, pool *pgxpool.Pool, f func(tx pgx.Tx) error) error {
+	return Classify(pgx.BeginFunc(ctx, pool, f))
+}

@@ -1,0 +1,247 @@
+// Package annotate keeps the tags of objects: what the rules of their source
+// file say of their fields and of those above them.
+//
+// In: changes. Out: the same changes with the objects whose tags differ now, to
+// rollup; and to itself the descendants whose rules look upward.
+package annotate
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/zap"
+
+	"github.com/leatflow/leat/pkg/event"
+	"github.com/leatflow/leat/pkg/pipeline"
+	"github.com/leatflow/leat/pkg/postgres"
+	"github.com/leatflow/leat/pkg/source"
+	"github.com/leatflow/leat/services/catalog"
+	"github.com/leatflow/leat/services/tree"
+)
+
+// Name is the stage's name in the ledger.
+const Name = "annotate"
+
+// Stage implements pipeline.Handler.
+type Stage struct {
+	DB      *pgxpool.Pool
+	Sources *catalog.Catalog
+	Self    string // its own queue
+	Next    string // the queue of rollup
+	Log     *zap.Logger
+}
+
+// idsPerMessage bounds what annotate sends to itself.
+const idsPerMessage = 1000
+
+// Handle runs the annotators outside any transaction (they may take long), and
+// writes what they said after the inputs were read again under the locks of the
+// tags: an object that changed meanwhile is annotated once more.
+func (s *Stage) Handle(ctx context.Context, in pipeline.Batch) ([]pipeline.Envelope, error) {
+	changes, err := pipeline.DecodeAll[event.Changes](in)
+	if err != nil {
+		return nil, err
+	}
+	byID := make(map[string]event.Changes, len(in))
+	versions := make(map[string]catalog.Version)
+	wanted := map[int64]catalog.Version{}
+	for i, c := range changes {
+		version, err := s.Sources.Version(ctx, c.Version)
+		if err != nil {
+			return nil, err
+		}
+		byID[in[i].ID], versions[c.Version] = c, version
+		want(wanted, c, version)
+	}
+	guess, err := s.annotate(ctx, s.DB, wanted, nil)
+	if err != nil {
+		return nil, err
+	}
+	return postgres.Once(ctx, s.DB, Name, in, func(tx pgx.Tx, fresh pipeline.Batch) ([]postgres.Result, error) {
+		wanted := map[int64]catalog.Version{}
+		for _, d := range fresh {
+			want(wanted, byID[d.ID], versions[byID[d.ID].Version])
+		}
+		tagged, annotated, err := s.write(ctx, tx, wanted, guess)
+		if err != nil {
+			return nil, err
+		}
+		results := make([]postgres.Result, len(fresh))
+		for i, d := range fresh {
+			c := byID[d.ID]
+			if results[i], err = s.result(ctx, tx, d.Envelope, c, versions[c.Version].Source, tagged, annotated); err != nil {
+				return nil, err
+			}
+		}
+		return results, nil
+	})
+}
+
+// want collects the objects whose tags may differ, under the newest version that
+// names them.
+func want(wanted map[int64]catalog.Version, c event.Changes, version catalog.Version) {
+	for _, o := range c.Objects {
+		if (o.Self || o.Above) && !version.FirstUsed.Before(wanted[o.ID].FirstUsed) {
+			wanted[o.ID] = version
+		}
+	}
+}
+
+// An annotation is what the annotators say of an object with certain inputs.
+type annotation struct {
+	inputs []byte // their hash; nil: no annotator is meant for the object
+	tags   []byte // canonical JSON
+	failed int
+}
+
+// annotate runs the annotators on the objects as they are now, but for those of
+// which guess says what they come to with the same inputs.
+func (s *Stage) annotate(ctx context.Context, q tree.Querier, wanted map[int64]catalog.Version, guess map[int64]annotation) (map[int64]annotation, error) {
+	nodes, err := tree.Up(ctx, q, slices.Collect(maps.Keys(wanted)))
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[int64]annotation, len(wanted))
+	for id, version := range wanted {
+		node := nodes[id]
+		if node == nil || !version.Annotates(node.Type) {
+			continue
+		}
+		object := view(node)
+		inputs := version.Inputs(object)
+		if g, ok := guess[id]; ok && bytes.Equal(g.inputs, inputs) {
+			out[id] = g
+			continue
+		}
+		tags, failed := version.Tags(object)
+		for tag, err := range failed {
+			s.Log.Warn("annotator failed", zap.String("source", node.Source), zap.String("object", node.Type+"/"+node.Key), zap.String("tag", tag), zap.Error(err))
+		}
+		maps.DeleteFunc(tags, func(_ string, v any) bool { return v == nil })
+		text, err := json.Marshal(tags)
+		if err != nil {
+			return nil, pipeline.Permanent(fmt.Errorf("tags of %s/%s: %w", node.Type, node.Key, err))
+		}
+		out[id] = annotation{inputs, text, len(failed)}
+	}
+	return out, nil
+}
+
+// view is an object as annotators see it.
+func view(n *tree.Node) source.Object {
+	o := source.Object{Type: n.Type, Key: n.Key, Name: n.Name, Attrs: n.Attrs}
+	for p := n.Parent; p != nil; p = p.Parent {
+		o.Parents = append(o.Parents, source.Object{Type: p.Type, Key: p.Key, Name: p.Name, Attrs: p.Attrs})
+	}
+	return o
+}
+
+// write locks the tags, annotates again what changed since the guess, and
+// writes what differs. It reports of each object whether its tags changed.
+func (s *Stage) write(ctx context.Context, tx pgx.Tx, wanted map[int64]catalog.Version, guess map[int64]annotation) (map[int64]bool, map[int64]annotation, error) {
+	ids := make([]int64, 0, len(wanted))
+	for id := range wanted {
+		if _, ok := guess[id]; ok {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	stored, err := lock(ctx, tx, ids)
+	if err != nil {
+		return nil, nil, fmt.Errorf("lock tags: %w", err)
+	}
+	now, err := s.annotate(ctx, tx, wanted, guess)
+	if err != nil {
+		return nil, nil, err
+	}
+	var rows []tagRow
+	changed := make(map[int64]bool, len(now))
+	for _, id := range ids {
+		a, old := now[id], stored[id]
+		if a.inputs == nil || bytes.Equal(a.inputs, old.inputs) || old.versionAt.After(wanted[id].FirstUsed) {
+			continue
+		}
+		changed[id] = !bytes.Equal(a.tags, old.tags)
+		rows = append(rows, tagRow{id, a.tags, a.inputs, wanted[id].FirstUsed, changed[id]})
+	}
+	return changed, now, save(ctx, tx, rows)
+}
+
+// result says what follows from one input.
+func (s *Stage) result(ctx context.Context, tx pgx.Tx, e pipeline.Envelope, c event.Changes, src *source.Source,
+	tagged map[int64]bool, annotated map[int64]annotation) (postgres.Result, error) {
+	r := postgres.Result{Source: c.Source, Counts: map[string]int{}}
+	next := event.Changes{Source: c.Source, Version: c.Version}
+	var differ []event.Change // whose descendants' tags may differ too
+	for _, o := range c.Objects {
+		if o.Self && !o.New {
+			differ = append(differ, o)
+		}
+		if _, ok := annotated[o.ID]; ok && (o.Self || o.Above) {
+			r.Counts[map[bool]string{true: "tags.changed", false: "tags.unchanged"}[tagged[o.ID]]]++
+			r.Counts["tags.failed"] += annotated[o.ID].failed
+			o.Self = o.Self || tagged[o.ID]
+			delete(tagged, o.ID) // counted by the first input that names it
+		}
+		if o.Above = false; o.Self || len(o.Days) > 0 {
+			next.Objects = append(next.Objects, o)
+		}
+	}
+	if len(next.Objects) > 0 {
+		out, err := e.Emit(s.Next, "", next)
+		if err != nil {
+			return r, err
+		}
+		r.Outputs = append(r.Outputs, out)
+	}
+	below, err := s.descendants(ctx, tx, e, c, src, differ)
+	r.Outputs = append(r.Outputs, below...)
+	return r, err
+}
+
+// descendants returns the messages that annotate sends to itself: the objects
+// below those that differ whose rules look up to them. An object that is new as
+// it is has none that were annotated without it.
+func (s *Stage) descendants(ctx context.Context, tx pgx.Tx, e pipeline.Envelope, c event.Changes, src *source.Source, differ []event.Change) ([]pipeline.Envelope, error) {
+	if len(differ) == 0 || !looksUp(src) {
+		return nil, nil
+	}
+	ids, err := below(ctx, tx, src, differ)
+	if err != nil {
+		return nil, fmt.Errorf("descendants: %w", err)
+	}
+	var out []pipeline.Envelope
+	for chunk := range slices.Chunk(ids, idsPerMessage) {
+		again := event.Changes{Source: c.Source, Version: c.Version}
+		for _, id := range chunk {
+			again.Objects = append(again.Objects, event.Change{ID: id, Above: true})
+		}
+		envelope, err := e.Emit(s.Self, strconv.Itoa(len(out)), again)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, envelope)
+	}
+	return out, nil
+}
+
+func looksUp(src *source.Source) bool {
+	return slices.ContainsFunc(src.Types(), func(t *source.Type) bool { return len(src.LooksUp(t.Name)) > 0 })
+}
+
+// A tagRow is a row of tags.
+type tagRow struct {
+	id        int64
+	tags      []byte
+	inputs    []byte
+	versionAt time.Time
+	changed   bool
+}

@@ -1,0 +1,109 @@
+package annotate
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/leatflow/leat/pkg/event"
+	"github.com/leatflow/leat/pkg/source"
+)
+
+// lock makes the rows of tags that are missing and locks them all, in the order
+// of their ids.
+func lock(ctx context.Context, tx pgx.Tx, ids []int64) (map[int64]tagRow, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	if _, err := tx.Exec(ctx, `
+		INSERT INTO tags (object_id) SELECT unnest($1::bigint[]) ON CONFLICT DO NOTHING`, ids); err != nil {
+		return nil, err
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT object_id, tags, inputs_hash, CASE WHEN isfinite(version_at) THEN version_at ELSE 'epoch' END FROM tags
+		WHERE object_id = ANY($1) ORDER BY object_id
+		FOR UPDATE`, ids)
+	if err != nil {
+		return nil, err
+	}
+	stored := make(map[int64]tagRow, len(ids))
+	var r tagRow
+	_, err = pgx.ForEachRow(rows, []any{&r.id, &r.tags, &r.inputs, &r.versionAt}, func() error {
+		row := r
+		row.tags = canonical(r.tags)
+		row.inputs = slices.Clone(r.inputs)
+		stored[r.id] = row
+		return nil
+	})
+	return stored, err
+}
+
+// canonical spells tags as json.Marshal does.
+func canonical(tags []byte) []byte {
+	var m map[string]any
+	if json.Unmarshal(tags, &m) != nil {
+		return tags
+	}
+	b, err := json.Marshal(m)
+	if err != nil {
+		return tags
+	}
+	return b
+}
+
+func save(ctx context.Context, tx pgx.Tx, rows []tagRow) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	var (
+		ids     []int64
+		tags    []string
+		inputs  [][]byte
+		times   []time.Time
+		changed []bool
+	)
+	for _, r := range rows {
+		ids, tags, inputs = append(ids, r.id), append(tags, string(r.tags)), append(inputs, r.inputs)
+		times, changed = append(times, r.versionAt), append(changed, r.changed)
+	}
+	_, err := tx.Exec(ctx, `
+		UPDATE tags t SET tags = u.tags, inputs_hash = u.inputs, version_at = u.version_at,
+			changed_at = CASE WHEN u.changed THEN now() ELSE t.changed_at END
+		FROM unnest($1::bigint[], $2::jsonb[], $3::bytea[], $4::timestamptz[], $5::boolean[]) AS u(id, tags, inputs, version_at, changed)
+		WHERE t.object_id = u.id`, ids, tags, inputs, times, changed)
+	return err
+}
+
+// below returns the descendants whose rules name the type of an object that
+// differs; below one that moved, those whose rules name any type at all.
+func below(ctx context.Context, tx pgx.Tx, src *source.Source, differ []event.Change) ([]int64, error) {
+	var ids []int64
+	var moved []bool
+	for _, c := range differ {
+		ids, moved = append(ids, c.ID), append(moved, c.Moved)
+	}
+	var of, looking []string
+	for _, t := range src.Types() {
+		for _, l := range src.LooksUp(t.Name) {
+			of, looking = append(of, t.Name), append(looking, l)
+		}
+	}
+	rows, err := tx.Query(ctx, `
+		WITH RECURSIVE down AS (
+			SELECT o.id, o.type, d.moved, d.type AS of
+			FROM (SELECT t.id, t.type, c.moved FROM unnest($1::bigint[], $2::boolean[]) AS c(id, moved) JOIN objects t ON t.id = c.id) d
+			JOIN objects o ON o.parent_id = d.id
+			UNION
+			SELECT o.id, o.type, down.moved, down.of FROM down JOIN objects o ON o.parent_id = down.id
+		)
+		SELECT DISTINCT down.id FROM down JOIN unnest($3::text[], $4::text[]) AS l(of, type)
+			ON l.type = down.type AND (l.of = down.of OR down.moved)
+		ORDER BY down.id`, ids, moved, of, looking)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int64])
+}

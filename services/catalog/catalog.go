@@ -1,0 +1,111 @@
+// Package catalog keeps the versions of the source files that jobs run under,
+// so that every worker on every host reads a message by the very text that the
+// job began with.
+package catalog
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/leatflow/leat/pkg/pipeline"
+	"github.com/leatflow/leat/pkg/postgres"
+	"github.com/leatflow/leat/pkg/source"
+)
+
+// A Catalog reads versions from PostgreSQL, each once.
+type Catalog struct {
+	db     *pgxpool.Pool
+	mu     sync.Mutex
+	byHash map[string]Version
+}
+
+// A Version is a source file as it was once.
+type Version struct {
+	*source.Source
+	FirstUsed time.Time // by a job
+}
+
+// New returns an empty catalog.
+func New(db *pgxpool.Pool) *Catalog { return &Catalog{db: db, byHash: map[string]Version{}} }
+
+// Put keeps a version. It is in the database when Put returns nil.
+func (c *Catalog) Put(ctx context.Context, s *source.Source) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byHash[s.Hash].Source != nil {
+		return nil
+	}
+	tables := make(map[string]string, len(s.Tables))
+	for name, text := range s.Tables {
+		tables[name] = string(text)
+	}
+	v := Version{Source: s}
+	err := c.db.QueryRow(ctx, `
+		INSERT INTO source_versions (hash, source, text, tables) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (hash) DO UPDATE SET hash = excluded.hash
+		RETURNING at`, s.Hash, s.Name, string(s.Text), tables).Scan(&v.FirstUsed)
+	if err != nil {
+		return postgres.Classify(fmt.Errorf("keep version %s of source %s: %w", s.Hash, s.Name, err))
+	}
+	c.byHash[s.Hash] = v
+	return nil
+}
+
+// Get returns the source file with a hash, as Version does.
+func (c *Catalog) Get(ctx context.Context, hash string) (*source.Source, error) {
+	v, err := c.Version(ctx, hash)
+	return v.Source, err
+}
+
+// Version returns a version by its hash. One that was never kept is a Permanent error.
+func (c *Catalog) Version(ctx context.Context, hash string) (Version, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v := c.byHash[hash]; v.Source != nil {
+		return v, nil
+	}
+	var v Version
+	var text string
+	var raw []byte
+	err := c.db.QueryRow(ctx, `SELECT text, tables, at FROM source_versions WHERE hash = $1`, hash).Scan(&text, &raw, &v.FirstUsed)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return Version{}, pipeline.Permanent(fmt.Errorf("version: no source file with the hash %q is known here", hash))
+	case err != nil:
+		return Version{}, postgres.Classify(fmt.Errorf("read source version %s: %w", hash, err))
+	}
+	if v.Source, err = parse(text, raw); err != nil {
+		return Version{}, pipeline.Permanent(fmt.Errorf("source version %s: %w", hash, err))
+	}
+	c.byHash[hash] = v
+	return v, nil
+}
+
+// Latest returns the version of a source that was first used last.
+func (c *Catalog) Latest(ctx context.Context, name string) (*source.Source, error) {
+	var hash string
+	err := c.db.QueryRow(ctx, `SELECT hash FROM source_versions WHERE source = $1 ORDER BY at DESC LIMIT 1`, name).Scan(&hash)
+	if err != nil {
+		return nil, postgres.Classify(fmt.Errorf("latest version of source %s: %w", name, err))
+	}
+	return c.Get(ctx, hash)
+}
+
+func parse(text string, raw []byte) (*source.Source, error) {
+	kept := map[string]string{}
+	if err := json.Unmarshal(raw, &kept); err != nil {
+		return nil, err
+	}
+	tables := make(map[string][]byte, len(kept))
+	for name, text := range kept {
+		tables[name] = []byte(text)
+	}
+	return source.Parse([]byte(text), tables)
+}

@@ -1,0 +1,130 @@
+// Package delta finds what a part changes, and writes only that.
+//
+// In: parts. Out: the objects and days that differ now, to annotate.
+package delta
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/leatflow/leat/pkg/event"
+	"github.com/leatflow/leat/pkg/metric"
+	"github.com/leatflow/leat/pkg/pipeline"
+	"github.com/leatflow/leat/pkg/postgres"
+	"github.com/leatflow/leat/services/catalog"
+)
+
+// Name is the stage's name in the ledger.
+const Name = "delta"
+
+// Stage implements pipeline.Handler.
+type Stage struct {
+	DB      *pgxpool.Pool
+	Sources *catalog.Catalog
+	Next    string // the queue of annotate
+
+	months sync.Map // months of stats that have a partition, by name
+}
+
+// Handle reads what Decide needs, decides, and writes what it decided: one
+// transaction and a constant number of statements, whatever the batch holds.
+func (s *Stage) Handle(ctx context.Context, in pipeline.Batch) ([]pipeline.Envelope, error) {
+	parts, err := s.decode(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.makeMonths(ctx, parts); err != nil {
+		return nil, err
+	}
+	byID := make(map[string]*Part, len(parts))
+	for i, d := range in {
+		byID[d.ID] = parts[i]
+	}
+	return postgres.Once(ctx, s.DB, Name, in, func(tx pgx.Tx, fresh pipeline.Batch) ([]postgres.Result, error) {
+		parts := make([]*Part, len(fresh))
+		for i, d := range fresh {
+			parts[i] = byID[d.ID]
+		}
+		outcomes, err := apply(ctx, tx, parts)
+		if err != nil {
+			return nil, err
+		}
+		return s.results(fresh, parts, outcomes)
+	})
+}
+
+// apply brings a transaction up to date with parts.
+func apply(ctx context.Context, tx pgx.Tx, parts []*Part) ([]Outcome, error) {
+	state, err := read(ctx, tx, parts)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := Decide(parts, state)
+	if err != nil {
+		return nil, pipeline.Permanent(err)
+	}
+	return plan.Outcomes, write(ctx, tx, plan)
+}
+
+func (s *Stage) decode(ctx context.Context, in pipeline.Batch) ([]*Part, error) {
+	events, err := pipeline.DecodeAll[event.Part](in)
+	if err != nil {
+		return nil, err
+	}
+	parts := make([]*Part, len(events))
+	for i, e := range events {
+		src, err := s.Sources.Get(ctx, e.Version)
+		if err != nil {
+			return nil, err
+		}
+		if parts[i], err = newPart(e, src); err != nil {
+			return nil, pipeline.Permanent(err)
+		}
+	}
+	return parts, nil
+}
+
+// results says what each input came to. An input that changed nothing has no output.
+func (s *Stage) results(in pipeline.Batch, parts []*Part, outcomes []Outcome) ([]postgres.Result, error) {
+	results := make([]postgres.Result, len(in))
+	for i, o := range outcomes {
+		p := parts[i]
+		results[i] = postgres.Result{Source: p.Source, ObservedAt: &p.ObservedAt, Seen: o.Seen, Counts: o.Counts}
+		if len(o.Changes) == 0 {
+			continue
+		}
+		out, err := in[i].Emit(s.Next, "", event.Changes{Source: p.Source, Version: p.Version, Objects: o.Changes})
+		if err != nil {
+			return nil, err
+		}
+		results[i].Outputs = []pipeline.Envelope{out}
+	}
+	return results, nil
+}
+
+// makeMonths makes the partitions that the parts need and the coming month's,
+// each in a transaction of its own: one made within the writing transaction
+// deadlocks with the writers of other months.
+func (s *Stage) makeMonths(ctx context.Context, parts []*Part) error {
+	for _, p := range parts {
+		for _, st := range p.Stats {
+			month := firstOfMonth(st.Day)
+			if _, known := s.months.Load(month); known {
+				continue
+			}
+			for _, m := range []metric.Day{month, firstOfMonth(month + 31)} {
+				if err := makeMonth(ctx, s.DB, m); err != nil {
+					return fmt.Errorf("partition of stats for %s: %w", m, err)
+				}
+				s.months.Store(m, true)
+			}
+		}
+	}
+	return nil
+}
+
+func firstOfMonth(d metric.Day) metric.Day { return d - metric.Day(d.Time().Day()-1) }

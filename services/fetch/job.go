@@ -1,0 +1,158 @@
+package fetch
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/leatflow/leat/pkg/metric"
+)
+
+// The modes of a job.
+const (
+	ModeRefresh  = "refresh"
+	ModeBackfill = "backfill"
+	ModeFull     = "full"
+	ModeURL      = "url" // of a job that names a document; not a word of the job itself
+)
+
+// A Job is a wish to fetch a source: the message that a person writes.
+type Job struct {
+	Source   string `json:"source"`
+	Account  string `json:"account,omitempty"`
+	Mode     string `json:"mode,omitempty"` // refresh, backfill or full
+	From     string `json:"from,omitempty"` // days in the source's zone, inclusive
+	To       string `json:"to,omitempty"`
+	URL      string `json:"url,omitempty"`      // fetch this document in place of the source's own address
+	AsOf     string `json:"as_of,omitempty"`    // RFC 3339: when it was true, if not now
+	Callback string `json:"callback,omitempty"` // kept with the job
+	ID       string `json:"id,omitempty"`       // the sender's own; the same id within a source is the same job
+}
+
+const (
+	maxJob = 64 << 10
+	maxID  = 200
+)
+
+// ParseJob reads a job. Its errors name the field, what was found, and what is allowed.
+func ParseJob(body []byte) (Job, error) {
+	var j Job
+	switch {
+	case len(bytes.TrimSpace(body)) == 0:
+		return j, errors.New(`the body is empty; a job is a JSON object such as {"source":"ads"}`)
+	case len(body) > maxJob:
+		return j, fmt.Errorf("the body has %d bytes; a job has at most %d", len(body), maxJob)
+	case !utf8.Valid(body):
+		return j, fmt.Errorf(`the body is not text (it begins with %.20q); a job is a JSON object such as {"source":"ads"}`, body)
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&j); err != nil {
+		return j, explainJSON(err, body)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return j, errors.New("there is more after the JSON object; a message holds one job")
+	}
+	return j, j.validate()
+}
+
+const fields = "source, account, mode, from, to, url, as_of, callback, id"
+
+// explainJSON says what is wrong in words of the job.
+func explainJSON(err error, body []byte) error {
+	var wrong *json.UnmarshalTypeError
+	switch name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); {
+	case unknown:
+		return fmt.Errorf("unknown field %s; a job has %s", name, fields)
+	case errors.As(err, &wrong) && wrong.Field != "":
+		return fmt.Errorf("%s: found a %s, a text is allowed", wrong.Field, wrong.Value)
+	case errors.As(err, &wrong):
+		return fmt.Errorf(`found a JSON %s; a job is a JSON object such as {"source":"ads"}`, wrong.Value)
+	}
+	return fmt.Errorf(`not JSON (%w; the body begins with %.40q); a job is a JSON object such as {"source":"ads"}`, err, body)
+}
+
+func (j Job) validate() error {
+	switch {
+	case j.Source == "":
+		return errors.New("source is missing; it names a file in the folder of sources")
+	case j.Mode != "" && j.Mode != ModeRefresh && j.Mode != ModeBackfill && j.Mode != ModeFull:
+		return fmt.Errorf("mode: found %q; allowed are refresh, backfill and full", j.Mode)
+	case len(j.ID) > maxID:
+		return fmt.Errorf("id: %d bytes; at most %d are allowed", len(j.ID), maxID)
+	case j.URL != "" && (j.Mode != "" || j.From != "" || j.To != ""):
+		return errors.New("url: a job for one document has no mode, from or to")
+	case (j.From != "" || j.To != "") && j.Mode != ModeBackfill:
+		return errors.New(`from, to: only a job of mode "backfill" has days`)
+	}
+	for _, s := range []string{j.Source, j.Account, j.URL, j.ID} {
+		if strings.ContainsRune(s, 0) {
+			return fmt.Errorf("%.40q holds a NUL character, which is not allowed", s)
+		}
+	}
+	return j.validateTimes()
+}
+
+func (j Job) validateTimes() error {
+	days := make(map[string]metric.Day, 2)
+	for name, text := range map[string]string{"from": j.From, "to": j.To} {
+		if text == "" {
+			continue
+		}
+		d, err := metric.ParseDay(text)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		days[name] = d
+	}
+	from, hasFrom := days["from"]
+	if to, hasTo := days["to"]; hasFrom && hasTo && from > to {
+		return fmt.Errorf("from %s is after to %s", j.From, j.To)
+	}
+	if j.AsOf != "" {
+		if _, err := j.asOf(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// asOf returns when the job's answers were true, nil for now.
+func (j Job) asOf() (*time.Time, error) {
+	if j.AsOf == "" {
+		return nil, nil
+	}
+	t, err := time.Parse(time.RFC3339, j.AsOf)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("as_of: %q is not a moment (2026-11-20T15:04:05Z)", j.AsOf)
+	case t.After(time.Now().Add(time.Hour)):
+		return nil, fmt.Errorf("as_of: %s is in the future", j.AsOf)
+	}
+	t = t.UTC().Truncate(time.Microsecond)
+	return &t, nil
+}
+
+// mode is the job's mode in the table of jobs.
+func (j Job) mode() string {
+	switch {
+	case j.URL != "":
+		return ModeURL
+	case j.Mode == "":
+		return ModeRefresh
+	}
+	return j.Mode
+}
+
+// priority lets refreshes pass backfills.
+func (j Job) priority() uint8 {
+	if j.mode() == ModeBackfill || j.mode() == ModeFull {
+		return 1
+	}
+	return 5
+}

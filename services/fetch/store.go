@@ -1,0 +1,186 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/leatflow/leat/pkg/event"
+	"github.com/leatflow/leat/pkg/metric"
+	"github.com/leatflow/leat/pkg/pipeline"
+	"github.com/leatflow/leat/pkg/postgres"
+	"github.com/leatflow/leat/pkg/source"
+)
+
+// An Answer is what a source said once.
+type Answer struct {
+	N          int // within the job
+	URL        string
+	Hash       string
+	Bytes      int64
+	Format     string
+	ObservedAt time.Time
+}
+
+// insertJob makes a job's row. Another job under the sender's id is a Permanent error.
+func insertJob(ctx context.Context, db *pgxpool.Pool, id, sender string, j Job, body []byte) error {
+	var same bool
+	err := db.QueryRow(ctx, `
+		WITH made AS (
+			INSERT INTO jobs (id, sender_id, source, mode, params, via, state)
+			VALUES ($1, nullif($2, ''), $3, $4, $5, 'queue', 'queued')
+			ON CONFLICT DO NOTHING
+			RETURNING true
+		)
+		SELECT EXISTS (SELECT 1 FROM made) OR (SELECT params = $5 FROM jobs WHERE id = $1)`,
+		id, sender, j.Source, j.mode(), string(body)).Scan(&same)
+	if err != nil {
+		return postgres.Classify(fmt.Errorf("keep job: %w", err))
+	}
+	if !same {
+		return pipeline.Permanent(fmt.Errorf("id: %q was the id of another job of source %s (job %s); a new job needs a new id", sender, j.Source, id))
+	}
+	return nil
+}
+
+func startJob(ctx context.Context, tx pgx.Tx, id string) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE jobs SET state = 'running', started_at = coalesce(started_at, now()), finished_at = NULL, error = NULL
+		WHERE id = $1 AND state IN ('queued', 'failed')`, id)
+	return err
+}
+
+// Ledger is the stage's ledger. The death of a job's own message is the job's end.
+type Ledger struct{ postgres.Ledger }
+
+// Dead implements pipeline.Ledger.
+func (l Ledger) Dead(ctx context.Context, e pipeline.Envelope, d pipeline.Death) error {
+	if e.Kind != event.KindJob {
+		return l.Ledger.Dead(ctx, e, d)
+	}
+	if j, err := ParseJob(e.Body); e.Job == "" && err == nil && senderID(j, e) != "" {
+		e.Job = JobID(j.Source, senderID(j, e))
+	}
+	if e.Job == "" {
+		return nil
+	}
+	_, err := l.DB.Exec(ctx, `
+		UPDATE jobs SET state = 'failed', error = $2, finished_at = now()
+		WHERE id = $1 AND state = 'queued'`, e.Job, d.Reason)
+	if err != nil {
+		return postgres.Classify(err)
+	}
+	e.ID = e.Job
+	return l.Ledger.Dead(ctx, e, d)
+}
+
+func isDone(ctx context.Context, db *pgxpool.Pool, id string) (done bool, err error) {
+	err = db.QueryRow(ctx, `
+		SELECT EXISTS (SELECT 1 FROM ledger WHERE stage = $1 AND message_id = $2 AND state = 'done')`, Name, id).Scan(&done)
+	return done, postgres.Classify(err)
+}
+
+// lastAnswer returns the newest answer of a slice that is not broken, if any.
+func lastAnswer(ctx context.Context, db *pgxpool.Pool, job, slice string) (a Answer, err error) {
+	err = db.QueryRow(ctx, `
+		SELECT n, url, hash, bytes, format, observed_at FROM answers
+		WHERE job_id = $1 AND message_id = $2 AND broken IS NULL
+		ORDER BY n DESC LIMIT 1`, job, slice).Scan(&a.N, &a.URL, &a.Hash, &a.Bytes, &a.Format, &a.ObservedAt)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return a, nil
+	}
+	return a, postgres.Classify(err)
+}
+
+// insertAnswer commits an answer under the job's next number. The slice made
+// progress: the starts before this one do not count against it.
+func insertAnswer(ctx context.Context, db *pgxpool.Pool, d pipeline.Delivery, a *Answer) error {
+	err := db.QueryRow(ctx, `
+		WITH progress AS (
+			UPDATE ledger SET starts = 0 WHERE stage = $8 AND message_id = $2 AND state = 'started'
+		)
+		INSERT INTO answers (job_id, n, message_id, url, hash, bytes, format, observed_at)
+		SELECT $1, coalesce((SELECT max(n) + 1 FROM answers WHERE job_id = $1), 0), $2, $3, $4, $5, $6, $7
+		RETURNING n`, d.Job, d.ID, a.URL, a.Hash, a.Bytes, a.Format, a.ObservedAt, Name).Scan(&a.N)
+	if err != nil {
+		return postgres.Classify(fmt.Errorf("keep answer: %w", err))
+	}
+	return nil
+}
+
+func markBroken(ctx context.Context, db *pgxpool.Pool, job string, n int, why string) error {
+	_, err := db.Exec(ctx, `UPDATE answers SET broken = $3 WHERE job_id = $1 AND n = $2`, job, n, why)
+	return postgres.Classify(err)
+}
+
+// insertRejects keeps refused records; those of an answer that is cut again are
+// there already.
+func insertRejects(ctx context.Context, db *pgxpool.Pool, job string, n int, name string, rejects []source.Reject) error {
+	if len(rejects) == 0 {
+		return nil
+	}
+	var positions, reasons, records []string
+	for _, r := range rejects {
+		positions, reasons, records = append(positions, r.Position), append(reasons, r.Reason), append(records, r.Record)
+	}
+	_, err := db.Exec(ctx, `
+		INSERT INTO rejects (job_id, n, source, position, reason, record)
+		SELECT $1, $2, $3, r.* FROM unnest($4::text[], $5::text[], $6::text[]) AS r
+		ON CONFLICT DO NOTHING`, job, n, name, positions, reasons, records)
+	if err != nil {
+		return postgres.Classify(fmt.Errorf("keep rejects: %w", err))
+	}
+	return nil
+}
+
+const reportStream = "report"
+
+// advanceCursors moves the source's cursors past what jobs have brought in
+// whole, and returns the days that they stand for. A job that is not done, or
+// not wholly, moves nothing: to ask twice costs a comparison, a gap costs data.
+func advanceCursors(ctx context.Context, tx pgx.Tx, src *source.Source) (map[string]metric.Day, error) {
+	if _, err := tx.Exec(ctx, `
+		UPDATE cursors c SET value = c.next, next = NULL, job_id = NULL, at = now()
+		FROM jobs j WHERE j.id = c.job_id AND j.state = 'done' AND c.source = $1 AND c.next IS NOT NULL`, src.Name); err != nil {
+		return nil, err
+	}
+	rows, err := tx.Query(ctx, `SELECT account, value FROM cursors WHERE source = $1 AND stream = $2 AND value IS NOT NULL`, src.Name, reportStream)
+	if err != nil {
+		return nil, err
+	}
+	cursors := map[string]metric.Day{}
+	var account, value string
+	_, err = pgx.ForEachRow(rows, []any{&account, &value}, func() error {
+		if day, ok := refreshFrom(value, src, account); ok {
+			cursors[account] = day
+		}
+		return nil
+	})
+	return cursors, err
+}
+
+// setNextCursor keeps where the following refresh begins, if this job is done by
+// then. The earliest slice of a job decides.
+func setNextCursor(ctx context.Context, tx pgx.Tx, slice event.Slice, job string, observed time.Time) error {
+	_, err := tx.Exec(ctx, `
+		INSERT INTO cursors AS c (source, account, stream, next, job_id) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (source, account, stream) DO UPDATE SET
+			next = CASE WHEN c.job_id = excluded.job_id THEN least(c.next, excluded.next) ELSE excluded.next END,
+			job_id = excluded.job_id, at = now()`,
+		slice.Source, slice.Account, reportStream, observed.UTC().Format("2006-01-02T15:04:05.000000Z"), job)
+	return err
+}
+
+func names(all map[string]*source.Source) string {
+	if len(all) == 0 {
+		return "none: the folder of sources is empty"
+	}
+	return strings.Join(slices.Sorted(maps.Keys(all)), ", ")
+}

@@ -1,0 +1,267 @@
+package rollup
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/leatflow/leat/pkg/metric"
+	"github.com/leatflow/leat/pkg/postgres"
+	"github.com/leatflow/leat/pkg/source"
+	"github.com/leatflow/leat/services/tree"
+)
+
+// A Want asks for a document of an object: some days of a half-year, all of
+// them, or (half "all") a document without days.
+type Want struct {
+	Object int64
+	Half   string
+	Days   []metric.Day
+	All    bool
+}
+
+// Compute reads what documents should hold, from rows as they are now. Of an
+// object that is not there it returns none. The rows of parents and children are
+// read once; a document whose days have no rows and whose half-year has none
+// either is Gone.
+func Compute(ctx context.Context, q tree.Querier, spec func(sourceName string) (*source.Source, error), wants []Want) ([]*Document, error) {
+	c := computer{spec: spec, docs: map[int64][]*Document{}}
+	if err := c.build(ctx, q, wants); err != nil {
+		return nil, err
+	}
+	if err := c.sum(ctx, q); err != nil {
+		return nil, postgres.Classify(fmt.Errorf("sum stats: %w", err))
+	}
+	if err := c.findGone(ctx, q); err != nil {
+		return nil, postgres.Classify(fmt.Errorf("look for stats: %w", err))
+	}
+	return c.all, nil
+}
+
+type computer struct {
+	spec     func(string) (*source.Source, error)
+	all      []*Document
+	docs     map[int64][]*Document // by object
+	parentOf map[int64]int64       // of those below them
+}
+
+// build makes the documents, without their sums.
+func (c *computer) build(ctx context.Context, q tree.Querier, wants []Want) error {
+	ids := make([]int64, len(wants))
+	for i, w := range wants {
+		ids[i] = w.Object
+	}
+	nodes, err := tree.Up(ctx, q, ids)
+	if err != nil {
+		return err
+	}
+	tags, err := readTags(ctx, q, ids)
+	if err != nil {
+		return postgres.Classify(fmt.Errorf("read tags: %w", err))
+	}
+	var tops []int64
+	for _, w := range wants {
+		node := nodes[w.Object]
+		if node == nil {
+			continue
+		}
+		d := &Document{Node: node, Half: w.Half, Tags: tags[w.Object], All: w.All, Days: make(map[metric.Day]*Day, len(w.Days))}
+		for _, day := range w.Days {
+			d.Days[day] = newDay()
+		}
+		c.all = append(c.all, d)
+		if w.Half != noHalf {
+			c.docs[w.Object] = append(c.docs[w.Object], d)
+			tops = append(tops, w.Object)
+		}
+	}
+	if len(tops) > 0 {
+		c.parentOf, err = tree.Down(ctx, q, tops)
+	}
+	return err
+}
+
+// above returns the documents that a row of an object is added to: its own and
+// those of its ancestors.
+func (c *computer) above(object int64) []*Document {
+	docs := c.docs[object]
+	for parent, ok := c.parentOf[object]; ok; parent, ok = c.parentOf[parent] {
+		docs = append(docs[:len(docs):len(docs)], c.docs[parent]...)
+	}
+	return docs
+}
+
+// A span is the days of an object whose stats are read.
+type span struct{ lo, hi metric.Day }
+
+// spans returns what to read, so that each row is read once whatever it is added to.
+func (c *computer) spans() (map[int64]span, error) {
+	spans := map[int64]span{}
+	add := func(object int64) error {
+		for _, d := range c.above(object) {
+			lo, hi, err := d.span()
+			if err != nil {
+				return err
+			}
+			s, ok := spans[object]
+			if !ok {
+				s = span{lo, hi}
+			}
+			spans[object] = span{min(s.lo, lo), max(s.hi, hi)}
+		}
+		return nil
+	}
+	for object := range c.docs {
+		if err := add(object); err != nil {
+			return nil, err
+		}
+	}
+	for object := range c.parentOf {
+		if err := add(object); err != nil {
+			return nil, err
+		}
+	}
+	return spans, nil
+}
+
+// span returns the first and the last day that a document asks for.
+func (d *Document) span() (lo, hi metric.Day, err error) {
+	if d.All || len(d.Days) == 0 {
+		return metric.HalfDays(d.Half)
+	}
+	days := slices.Collect(maps.Keys(d.Days))
+	return slices.Min(days), slices.Max(days), nil
+}
+
+// sum adds the rows up.
+func (c *computer) sum(ctx context.Context, q tree.Querier) error {
+	spans, err := c.spans()
+	if err != nil || len(spans) == 0 {
+		return err
+	}
+	var ids []int64
+	var lows, highs []metric.Day
+	for id, s := range spans {
+		ids, lows, highs = append(ids, id), append(lows, s.lo), append(highs, s.hi)
+	}
+	rows, err := q.Query(ctx, `
+		SELECT s.object_id, s.day - DATE '1970-01-01', s.dims, s.metrics, s.hours
+		FROM unnest($1::bigint[], $2::int[], $3::int[]) AS w(id, lo, hi)
+		JOIN stats s ON s.object_id = w.id AND s.day BETWEEN DATE '1970-01-01' + w.lo AND DATE '1970-01-01' + w.hi
+		WHERE s.day BETWEEN DATE '1970-01-01' + $4::int AND DATE '1970-01-01' + $5::int`,
+		ids, lows, highs, slices.Min(lows), slices.Max(highs))
+	if err != nil {
+		return err
+	}
+	var names metric.Names
+	var st stat
+	var metrics, hours []byte
+	_, err = pgx.ForEachRow(rows, []any{&st.Object, &st.Day, &st.Dims, &metrics, &hours}, func() (err error) {
+		if st.Metrics, err = names.Read(metrics); err != nil {
+			return err
+		}
+		if st.Hours = nil; hours != nil {
+			if err := json.Unmarshal(hours, &st.Hours); err != nil {
+				return err
+			}
+		}
+		return c.add(st)
+	})
+	return err
+}
+
+func (c *computer) add(st stat) error {
+	half := st.Day.Half()
+	for _, d := range c.above(st.Object) {
+		day := d.Days[st.Day]
+		if day == nil && d.All && d.Half == half {
+			day = newDay()
+			d.Days[st.Day] = day
+		}
+		if day == nil || d.Half != half {
+			continue
+		}
+		src, err := c.spec(d.Node.Source)
+		if err != nil {
+			return err
+		}
+		day.add(st, d.Node.ID == st.Object, &src.Rollup)
+	}
+	return nil
+}
+
+// findGone finds the documents that should not be: those of a half-year without
+// any row of the object and of those below it.
+func (c *computer) findGone(ctx context.Context, q tree.Querier) error {
+	var indexes []int
+	var ids []int64
+	var lows, highs []metric.Day
+	for i, d := range c.all {
+		if d.Half == noHalf || slices.ContainsFunc(slices.Collect(maps.Values(d.Days)), func(day *Day) bool { return day.rows > 0 }) {
+			continue
+		}
+		d.Gone = true
+		lo, hi, err := metric.HalfDays(d.Half)
+		if err != nil {
+			return err
+		}
+		for _, object := range c.below(d.Node.ID) {
+			indexes, ids, lows, highs = append(indexes, i), append(ids, object), append(lows, lo), append(highs, hi)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	rows, err := q.Query(ctx, `
+		SELECT DISTINCT w.i FROM unnest($1::int[], $2::bigint[], $3::int[], $4::int[]) AS w(i, id, lo, hi)
+		WHERE EXISTS (
+			SELECT 1 FROM stats s
+			WHERE s.object_id = w.id AND s.day BETWEEN DATE '1970-01-01' + w.lo AND DATE '1970-01-01' + w.hi)`,
+		indexes, ids, lows, highs)
+	if err != nil {
+		return err
+	}
+	var i int
+	_, err = pgx.ForEachRow(rows, []any{&i}, func() error { c.all[i].Gone = false; return nil })
+	return err
+}
+
+// below returns an object and all below it.
+func (c *computer) below(top int64) []int64 {
+	ids := []int64{top}
+	for object := range c.parentOf {
+		for p, ok := c.parentOf[object]; ok; p, ok = c.parentOf[p] {
+			if p == top {
+				ids = append(ids, object)
+				break
+			}
+		}
+	}
+	return ids
+}
+
+func readTags(ctx context.Context, q tree.Querier, ids []int64) (map[int64]map[string]any, error) {
+	rows, err := q.Query(ctx, `SELECT object_id, tags FROM tags WHERE object_id = ANY($1)`, ids)
+	if err != nil {
+		return nil, err
+	}
+	tags := make(map[int64]map[string]any, len(ids))
+	var id int64
+	var text []byte
+	_, err = pgx.ForEachRow(rows, []any{&id, &text}, func() error {
+		d := json.NewDecoder(bytes.NewReader(text))
+		d.UseNumber()
+		var m map[string]any
+		if err := d.Decode(&m); err != nil {
+			return fmt.Errorf("tags of object %d: %w", id, err)
+		}
+		tags[id] = m
+		return nil
+	})
+	return tags, err
+}
