@@ -80,10 +80,10 @@ func keysOf(prefix string, v reflect.Value) []key {
 	for field, value := range v.Fields() {
 		name, options, _ := strings.Cut(field.Tag.Get("mapstructure"), ",")
 		switch {
-		case !field.IsExported() || name == "-":
-			continue
-		case strings.Contains(options, "squash"):
+		case strings.Contains(options, "squash"): // may be an embedded type that is not exported
 			keys = append(keys, keysOf(prefix, value)...)
+			continue
+		case !field.IsExported() || name == "-":
 			continue
 		case name == "":
 			name = strings.ToLower(field.Name)

@@ -24,6 +24,11 @@ type config struct {
 		Files     []string      `mapstructure:"files"`
 		Exact     bool          `mapstructure:"exact"`
 	} `mapstructure:"delta"`
+	Derived string `mapstructure:"-"`
+}
+
+type batch struct {
+	BatchSize int `mapstructure:"batch_size"`
 }
 
 func defaults() config {
@@ -151,6 +156,7 @@ func TestWhatIsWrongWithTheFileIsSaidWithItsPlace(t *testing.T) {
 		{"A misspelt group.", "rabitmq: {url: x}\n",
 			[]string{"leat.yaml:1: unknown key rabitmq (did you mean rabbitmq?)", "the file may have: log, http, stop_timeout, rabbitmq, sources, delta"}},
 		{"A key like no other has no suggestion.", "zookeeper: x\n", []string{"unknown key zookeeper; the file may have"}},
+		{"A field that is not a key.", "derived: x\n", []string{"unknown key derived;"}},
 		{"Keys are in small letters.", "Sources: x\n", []string{"unknown key Sources (did you mean sources?)"}},
 		{"Two mistakes are both told.", "a: 1\ndelta: {b: 2}\n", []string{"unknown key a;", "unknown key delta.b;"}},
 		{"A word for a number.", "delta:\n  batch_size: eight\n", []string{"leat.yaml:2: delta.batch_size must be a whole number"}},

@@ -72,7 +72,8 @@ func start(t *testing.T, does string, env []string, args ...string) *child {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // a child that hangs fails its test
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
-	cmd.Env = append(os.Environ(), behaviour+"="+does, "LEAT_CONFIG=", "LEAT_HTTP_LISTEN=127.0.0.1:0", "NOTIFY_SOCKET=")
+	cmd.Env = append(os.Environ(), behaviour+"="+does, "LEAT_CONFIG=", "LEAT_HTTP_LISTEN=127.0.0.1:0", "NOTIFY_SOCKET=",
+		"GORACE=atexit_sleep_ms=0") // a race detector would wait for a second at each exit
 	cmd.Env = append(cmd.Env, env...)
 	cmd.Dir = t.TempDir()
 	out, err := cmd.StdoutPipe()
@@ -215,12 +216,7 @@ type systemd struct {
 
 func newSystemd(t *testing.T) *systemd {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "leat") // t.TempDir is too long for a socket's path
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	path := filepath.Join(dir, "notify")
+	path := filepath.Join(t.TempDir(), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 )
@@ -68,9 +69,10 @@ func TestADaemonIsAliveUnlessAWatchSaysNo(t *testing.T) {
 func TestAWatchThatNeverAnswersIsStuckAndIsCalledOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHealth()
-		calls, release := 0, make(chan struct{})
+		var calls atomic.Int32
+		release := make(chan struct{})
 		h.Watch("worker", func() error {
-			calls++
+			calls.Add(1)
 			<-release
 			return nil
 		})
@@ -81,8 +83,8 @@ func TestAWatchThatNeverAnswersIsStuckAndIsCalledOnce(t *testing.T) {
 				t.Errorf("alive = %v, %v, want the worker alone to be stuck", alive, reasons)
 			}
 		}
-		if calls != 1 {
-			t.Errorf("it was called %d times while the first call was under way", calls)
+		if n := calls.Load(); n != 1 {
+			t.Errorf("it was called %d times while the first call was under way", n)
 		}
 		close(release)
 		if alive, reasons := h.Alive(context.Background()); !alive {
