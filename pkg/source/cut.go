@@ -162,7 +162,10 @@ func (c *cutter) finish(err error) error {
 	case err == nil:
 		return c.parts.finish(c.ctx)
 	case errors.As(err, &broken):
-		return errors.Join(c.parts.abandon(c.ctx), err)
+		if err := c.parts.abandon(c.ctx); err != nil {
+			return err
+		}
+		return broken
 	default:
 		return err
 	}

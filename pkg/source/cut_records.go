@@ -130,6 +130,9 @@ func (r *records) take(from *records, stats int) {
 		}
 		places[i] = r.place(n)
 	}
+	if r.stats == nil && stats > 0 {
+		r.stats = make([]event.Stat, 0, maxRecords)
+	}
 	for _, s := range from.stats[:stats] {
 		s.Object = places[s.Object]
 		r.stats = append(r.stats, s)

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -252,5 +251,3 @@ func TestErrorsOfEmitPassThrough(t *testing.T) {
 		t.Error(err, calls)
 	}
 }
-
-var _ = reflect.DeepEqual
