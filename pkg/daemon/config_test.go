@@ -18,13 +18,15 @@ type config struct {
 		ManagementURL string `mapstructure:"management_url"`
 	} `mapstructure:"rabbitmq"`
 	Sources string `mapstructure:"sources"`
-	Delta   struct {
-		BatchSize int           `mapstructure:"batch_size"`
-		Linger    time.Duration `mapstructure:"linger"`
-		Files     []string      `mapstructure:"files"`
-		Exact     bool          `mapstructure:"exact"`
-	} `mapstructure:"delta"`
+	Delta   delta  `mapstructure:"delta"`
 	Derived string `mapstructure:"-"`
+}
+
+type delta struct {
+	batch  `mapstructure:",squash"`
+	Linger time.Duration `mapstructure:"linger"`
+	Files  []string      `mapstructure:"files"`
+	Exact  bool          `mapstructure:"exact"`
 }
 
 type batch struct {
