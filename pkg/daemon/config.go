@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/viper"
 	"go.yaml.in/yaml/v3"
 )
@@ -112,9 +111,7 @@ func fill(v *viper.Viper, keys []key) error {
 		if !v.IsSet(k.path) {
 			continue
 		}
-		// Without ZeroFields a list would keep the tail of the default.
-		replace := func(c *mapstructure.DecoderConfig) { c.ZeroFields = true }
-		if err := v.UnmarshalKey(k.path, k.value.Addr().Interface(), replace); err != nil {
+		if err := v.UnmarshalKey(k.path, k.value.Addr().Interface()); err != nil {
 			problems = append(problems, fmt.Errorf("%s in the environment (%s) must be %s", k.env(), k.path, kindOf(k.value.Type())))
 		}
 	}
