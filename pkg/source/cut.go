@@ -44,6 +44,10 @@ func (e *FormError) Error() string {
 	return fmt.Sprintf("the answer, %s: found %s; expected %s", e.Position, e.Found, e.Expected)
 }
 
+func badForm(position, found, expected string) error {
+	return &FormError{Position: position, Found: found, Expected: expected}
+}
+
 // The formats of an answer.
 const (
 	formatJSON   = "json"

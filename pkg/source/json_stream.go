@@ -106,9 +106,9 @@ func (s *jsonStream) formError(err error) error {
 	case err == nil || errors.As(err, &broken):
 		return err
 	case errors.Is(err, errTooLong):
-		return &FormError{s.position(s.InputOffset()), fmt.Sprintf("a text of more than %d MiB", maxToken>>20), "shorter texts"}
+		return badForm(s.position(s.InputOffset()), fmt.Sprintf("a text of more than %d MiB", maxToken>>20), "shorter texts")
 	case err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF):
-		return &FormError{s.position(s.taken), "the end of an answer that is cut off", "the rest of the JSON"}
+		return badForm(s.position(s.taken), "the end of an answer that is cut off", "the rest of the JSON")
 	case errors.As(err, &syntax):
 		what := "JSON that is broken"
 		if syntax.Err != nil {
@@ -117,7 +117,7 @@ func (s *jsonStream) formError(err error) error {
 		if syntax.JSONPointer != "" {
 			what += " in " + string(syntax.JSONPointer)
 		}
-		return &FormError{s.position(syntax.ByteOffset), what, "valid JSON"}
+		return badForm(s.position(syntax.ByteOffset), what, "valid JSON")
 	default:
 		return err
 	}

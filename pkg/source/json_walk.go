@@ -36,7 +36,7 @@ func (c *cutter) readJSON(in *input) error {
 	}
 	if _, err := s.token(); err != io.EOF {
 		if err == nil {
-			return &FormError{s.position(s.InputOffset()), "more after the end of the JSON", "one JSON array or object"}
+			return badForm(s.position(s.InputOffset()), "more after the end of the JSON", "one JSON array or object")
 		}
 		return s.formError(err)
 	}
@@ -53,15 +53,15 @@ func (w *walker) top(s *jsonStream) error {
 		return w.element(s, w.root, nil)
 	case jsontext.KindInvalid:
 		if head := s.UnreadBuffer(); bytes.HasPrefix(bytes.TrimLeft(head, " \t\r\n\ufeff"), []byte("<")) {
-			return &FormError{s.position(0), "HTML or XML, " + found(rawText(head)), "a JSON array or object"}
+			return badForm(s.position(0), "HTML or XML, "+found(rawText(head)), "a JSON array or object")
 		}
 		_, err := s.token()
 		if err == io.EOF {
-			return &FormError{s.position(0), "nothing", "a JSON array or object"}
+			return badForm(s.position(0), "nothing", "a JSON array or object")
 		}
 		return err
 	default:
-		return &FormError{s.position(0), kindName(byte(k)), "a JSON array or object"}
+		return badForm(s.position(0), kindName(byte(k)), "a JSON array or object")
 	}
 }
 

@@ -16,8 +16,12 @@ type lineReader struct {
 	line int // number of the line in hand, from 1
 }
 
-func newLineReader(r io.Reader) *lineReader {
-	return &lineReader{in: bufio.NewReaderSize(r, maxRecord+2)} // with \r\n
+func newLineReader(in *input) *lineReader {
+	size := int64(maxRecord + 2) // with \r\n
+	if in.file != nil {
+		size = min(size, in.size+1)
+	}
+	return &lineReader{in: bufio.NewReaderSize(in.stream, int(size))}
 }
 
 // read returns the next line with its end, valid until the next read. Of one
@@ -54,7 +58,7 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 // readLines takes the records out of NDJSON: each line is an element, and may
 // have arrays in it. A broken line costs that line.
 func (c *cutter) readLines(in *input) error {
-	r := newLineReader(in.stream)
+	r := newLineReader(in)
 	w := &walker{cutter: c}
 	c.position = w.where
 	s := newStream()
@@ -83,7 +87,7 @@ func (w *walker) readLine(s *jsonStream, line []byte, tooLong bool) error {
 	case len(line) == 0:
 		return nil
 	case w.line == 1 && line[0] == '<':
-		return &FormError{"line 1", "HTML or XML, " + found(rawText(line)), "a JSON object on each line"}
+		return badForm("line 1", "HTML or XML, "+found(rawText(line)), "a JSON object on each line")
 	}
 	options := []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
 	switch {

@@ -40,7 +40,7 @@ func (e errRow) Error() string { return string(e) }
 
 // readTable takes the records out of CSV or TSV. The first row names the columns.
 func (c *cutter) readTable(in *input, comma byte) error {
-	t := &sheet{lines: newLineReader(in.stream), comma: comma}
+	t := &sheet{lines: newLineReader(in), comma: comma}
 	c.position = func() string { return "line " + strconv.Itoa(t.line) }
 	columns, err := c.header(t)
 	if err != nil {
@@ -76,9 +76,9 @@ func (c *cutter) header(t *sheet) ([]*fieldInfo, error) {
 	var bad errRow
 	switch {
 	case err == io.EOF:
-		return nil, &FormError{"line 1", "nothing", expected + strings.Join(needed, ", ")}
+		return nil, badForm("line 1", "nothing", expected+strings.Join(needed, ", "))
 	case errors.As(err, &bad):
-		return nil, &FormError{t.position(), string(bad), expected + strings.Join(needed, ", ")}
+		return nil, badForm(t.position(), string(bad), expected+strings.Join(needed, ", "))
 	case err != nil:
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (c *cutter) header(t *sheet) ([]*fieldInfo, error) {
 	}
 	for _, name := range needed {
 		if !slices.Contains(names, name) {
-			return nil, &FormError{t.position(), found(rawText(bytes.TrimSpace(t.raw))), expected + strings.Join(needed, ", ")}
+			return nil, badForm(t.position(), found(rawText(bytes.TrimSpace(t.raw))), expected+strings.Join(needed, ", "))
 		}
 	}
 	return columns, nil

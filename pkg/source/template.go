@@ -98,10 +98,6 @@ func (t *template) usesAccount() bool {
 	return slices.ContainsFunc(t.parts, func(p piece) bool { return p.account })
 }
 
-// composed reports whether t is more than one field: the values within are then
-// percent-encoded where it makes a key.
-func (t *template) composed() bool { return len(t.parts) > 1 }
-
 // slug puts text into lower case without accents, with one hyphen for each run
 // of what is neither a letter nor a digit, and none at the ends.
 func slug(s string) string {

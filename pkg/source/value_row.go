@@ -74,9 +74,6 @@ func (l *level) lookup(n int, raw []byte) *fieldInfo {
 	return f
 }
 
-// column returns what a column of a flat file is for.
-func (l *level) column(name string) *fieldInfo { return l.learn(name, name) }
-
 // learn works out what a field is for.
 func (l *level) learn(raw, name string) *fieldInfo {
 	f := &fieldInfo{raw: raw, name: name, slot: -1, metric: -1}
