@@ -2,6 +2,7 @@ package source
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -19,7 +20,7 @@ func fuzz(f *testing.F, rules, format string, seeds ...string) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		c := cutBytes(t, s, format, body)
 		if c.err != nil {
-			if _, ok := c.err.(*FormError); !ok {
+			if _, ok := errors.AsType[*FormError](c.err); !ok {
 				t.Error(c.err)
 			}
 		}

@@ -2,6 +2,7 @@ package source
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -134,13 +135,25 @@ func TestDamagedAnswers(t *testing.T) {
 		packed := compress(t, format, body)
 		for _, test := range [][]byte{packed[:len(packed)/2], append(bytes.Clone(packed[:len(packed)/2]), packed[len(packed)/2+7:]...)} {
 			c := cutBytes(t, sourceOf(t, adsRules), formatJSON, test)
-			if _, ok := c.err.(*FormError); !ok || !strings.Contains(c.err.Error(), format) {
+			if _, ok := errors.AsType[*FormError](c.err); !ok || !strings.Contains(c.err.Error(), format) {
 				t.Errorf("%s: %v", format, c.err)
 			}
 		}
 		if c := cutBytes(t, sourceOf(t, adsRules), formatJSON, append(packed, compress(t, format, []byte("  "))...)); c.err != nil {
 			t.Errorf("%s of several members: %v", format, c.err)
 		}
+	}
+}
+
+func TestFlatJSONIsReadAsItIsDecompressed(t *testing.T) {
+	rules := strings.Replace(eventRules, "- object", "- each: data.rows\n    object", 1)
+	body := compress(t, "zstd", []byte(`{"data":{"rows":[{"page":"c","at":"2026-11-19T10:00:00Z","views":2,"event":7},8]}}`))
+	c := cutAnswer(t, sourceOf(t, rules), Answer{File: bytes.NewReader(body), Size: int64(len(body)), Temp: "/no such folder"})
+	const want = `page c "c"
+c 2026-11-19 11h c/7 {"views":2}
+! data.rows[1]: a number was found where an object is allowed`
+	if c.String() != want {
+		t.Errorf("got\n%s", c)
 	}
 }
 

@@ -248,7 +248,7 @@ func TestErrorsOfEmitPassThrough(t *testing.T) {
 		calls++
 		return stop
 	})
-	if err != stop || calls != 1 {
+	if !errors.Is(err, stop) || calls != 1 {
 		t.Error(err, calls)
 	}
 }

@@ -98,7 +98,7 @@ func (s *section) Read(p []byte) (int, error) {
 	if n > 0 {
 		return n, nil
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF // the file is shorter than the answer was
 	}
 	s.err = fmt.Errorf("read the answer: %w", err)
@@ -112,7 +112,7 @@ func (s *section) damaged(format string, err error) error {
 		return s.err
 	}
 	what := fmt.Sprintf("damaged %s (%v)", format, err)
-	if errors.Is(err, io.ErrUnexpectedEOF) || err == io.EOF {
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		what = "the end of a " + format + " that is cut off"
 	}
 	return &FormError{Position: fmt.Sprintf("byte %d as received", s.at), Found: what, Expected: "a whole " + format}
@@ -128,7 +128,7 @@ type unpacked struct {
 // Read implements io.Reader.
 func (u *unpacked) Read(p []byte) (int, error) {
 	n, err := u.r.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = u.raw.damaged(u.format, err)
 	}
 	return n, err

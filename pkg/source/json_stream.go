@@ -107,7 +107,7 @@ func (s *jsonStream) formError(err error) error {
 		return err
 	case errors.Is(err, errTooLong):
 		return badForm(s.position(s.InputOffset()), fmt.Sprintf("a text of more than %d MiB", maxToken>>20), "shorter texts")
-	case err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return badForm(s.position(s.taken), "the end of an answer that is cut off", "the rest of the JSON")
 	case errors.As(err, &syntax):
 		what := "JSON that is broken"

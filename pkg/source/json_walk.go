@@ -2,6 +2,7 @@ package source
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -34,7 +35,7 @@ func (c *cutter) readJSON(in *input) error {
 	if err := w.top(s); err != nil {
 		return s.formError(err)
 	}
-	if _, err := s.token(); err != io.EOF {
+	if _, err := s.token(); !errors.Is(err, io.EOF) {
 		if err == nil {
 			return badForm(s.position(s.InputOffset()), "more after the end of the JSON", "one JSON array or object")
 		}
@@ -56,7 +57,7 @@ func (w *walker) top(s *jsonStream) error {
 			return badForm(s.position(0), "HTML or XML, "+found(rawText(head)), "a JSON array or object")
 		}
 		_, err := s.token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return badForm(s.position(0), "nothing", "a JSON array or object")
 		}
 		return err

@@ -28,7 +28,7 @@ func newLineReader(in *input) *lineReader {
 // that is too long it returns the beginning, and passes over it.
 func (r *lineReader) read() (line []byte, tooLong bool, err error) {
 	line, err = r.in.ReadSlice('\n')
-	if err == io.EOF && len(line) > 0 {
+	if errors.Is(err, io.EOF) && len(line) > 0 {
 		err = nil
 	}
 	r.line++
@@ -42,7 +42,7 @@ func (r *lineReader) read() (line []byte, tooLong bool, err error) {
 	for errors.Is(err, bufio.ErrBufferFull) {
 		_, err = r.in.ReadSlice('\n')
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = nil
 	}
 	return head, true, err
@@ -64,7 +64,7 @@ func (c *cutter) readLines(in *input) error {
 	s := newStream()
 	for {
 		line, tooLong, err := r.read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

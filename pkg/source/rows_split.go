@@ -2,6 +2,7 @@ package source
 
 import (
 	"bytes"
+	"errors"
 	"io"
 )
 
@@ -80,7 +81,7 @@ func (t *sheet) readOn() error {
 	line, tooLong, err := t.readLine()
 	t.line = first
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return errRow("a quoted field has no end")
 	case err != nil:
 		return err

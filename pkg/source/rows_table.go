@@ -50,7 +50,7 @@ func (c *cutter) readTable(in *input, comma byte) error {
 		err := t.read()
 		var bad errRow
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return nil
 		case errors.As(err, &bad):
 			err = c.reject(c.position(), string(bad), t.raw)
@@ -75,7 +75,7 @@ func (c *cutter) header(t *sheet) ([]*fieldInfo, error) {
 	err := t.read()
 	var bad errRow
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return nil, badForm("line 1", "nothing", expected+strings.Join(needed, ", "))
 	case errors.As(err, &bad):
 		return nil, badForm(t.position(), string(bad), expected+strings.Join(needed, ", "))
