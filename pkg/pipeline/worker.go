@@ -19,7 +19,7 @@ type Config struct {
 	Slots       int           `mapstructure:"slots"`        // batches handled side by side; more where a stage waits for others
 	Prefetch    int           `mapstructure:"prefetch"`     // messages taken from the broker ahead; at least BatchSize times Slots
 	MaxAttempts int           `mapstructure:"max_attempts"` // before a message that keeps failing is a dead letter
-	Grace       time.Duration `mapstructure:"grace"`        // for the batch in hand at a stop; less than the stop timeout
+	Grace       time.Duration `mapstructure:"-"`            // for the batches in hand at a stop
 }
 
 const (

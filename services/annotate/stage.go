@@ -121,7 +121,7 @@ func (s *Stage) annotate(ctx context.Context, q tree.Querier, wanted map[int64]c
 			out[id] = g
 			continue
 		}
-		tags, failed := version.Tags(object)
+		tags, failed := version.Annotate(object)
 		for tag, err := range failed {
 			s.Log.Warn("annotator failed", zap.String("source", node.Source), zap.String("object", node.Type+"/"+node.Key), zap.String("tag", tag), zap.Error(err))
 		}

@@ -220,9 +220,10 @@ func (s *Stage) answer(ctx context.Context, d pipeline.Delivery, slice event.Sli
 func (s *Stage) ask(ctx context.Context, d pipeline.Delivery, slice event.Slice, src *source.Source) (Answer, error) {
 	a := Answer{URL: address(slice, src)}
 	a.Format = formatOf(a.URL, src)
-	if err := s.DB.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&a.ObservedAt); err != nil {
+	if err := s.DB.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&a.AskedAt); err != nil {
 		return a, postgres.Classify(err)
 	}
+	a.ObservedAt = a.AskedAt
 	if slice.AsOf != nil {
 		a.ObservedAt = *slice.AsOf
 	}
@@ -252,7 +253,7 @@ func (s *Stage) cut(ctx context.Context, d pipeline.Delivery, slice event.Slice,
 		defer close(parts)
 		answer := source.Answer{
 			File: file, Size: a.Bytes, Format: a.Format, Hash: a.Hash, Account: slice.Account,
-			N: a.N, ObservedAt: a.ObservedAt, Now: time.Now(), Temp: os.TempDir(),
+			N: a.N, ObservedAt: a.ObservedAt, Now: a.AskedAt, Temp: os.TempDir(),
 		}
 		return src.Cut(ctx, answer, func(p event.Part, rejects []source.Reject) error {
 			if err := insertRejects(ctx, s.DB, d.Job, a.N, src.Name, rejects); err != nil {

@@ -26,7 +26,8 @@ type Answer struct {
 	Hash       string
 	Bytes      int64
 	Format     string
-	ObservedAt time.Time
+	ObservedAt time.Time // when it was true
+	AskedAt    time.Time
 }
 
 // insertJob makes a job's row. Another job under the sender's id is a Permanent error.
@@ -90,9 +91,9 @@ func isDone(ctx context.Context, db *pgxpool.Pool, id string) (done bool, err er
 // lastAnswer returns the newest answer of a slice that is not broken, if any.
 func lastAnswer(ctx context.Context, db *pgxpool.Pool, job, slice string) (a Answer, err error) {
 	err = db.QueryRow(ctx, `
-		SELECT n, url, hash, bytes, format, observed_at FROM answers
+		SELECT n, url, hash, bytes, format, observed_at, asked_at FROM answers
 		WHERE job_id = $1 AND message_id = $2 AND broken IS NULL
-		ORDER BY n DESC LIMIT 1`, job, slice).Scan(&a.N, &a.URL, &a.Hash, &a.Bytes, &a.Format, &a.ObservedAt)
+		ORDER BY n DESC LIMIT 1`, job, slice).Scan(&a.N, &a.URL, &a.Hash, &a.Bytes, &a.Format, &a.ObservedAt, &a.AskedAt)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return a, nil
 	}
@@ -106,9 +107,9 @@ func insertAnswer(ctx context.Context, db *pgxpool.Pool, d pipeline.Delivery, a 
 		WITH progress AS (
 			UPDATE ledger SET starts = 0 WHERE stage = $8 AND message_id = $2 AND state = 'started'
 		)
-		INSERT INTO answers (job_id, n, message_id, url, hash, bytes, format, observed_at)
-		SELECT $1, coalesce((SELECT max(n) + 1 FROM answers WHERE job_id = $1), 0), $2, $3, $4, $5, $6, $7
-		RETURNING n`, d.Job, d.ID, a.URL, a.Hash, a.Bytes, a.Format, a.ObservedAt, Name).Scan(&a.N)
+		INSERT INTO answers (job_id, n, message_id, url, hash, bytes, format, observed_at, asked_at)
+		SELECT $1, coalesce((SELECT max(n) + 1 FROM answers WHERE job_id = $1), 0), $2, $3, $4, $5, $6, $7, $9
+		RETURNING n`, d.Job, d.ID, a.URL, a.Hash, a.Bytes, a.Format, a.ObservedAt, Name, a.AskedAt).Scan(&a.N)
 	if err != nil {
 		return postgres.Classify(fmt.Errorf("keep answer: %w", err))
 	}

@@ -41,13 +41,12 @@ func (c *claim) updates(queue string, spec func(string) (*source.Source, error))
 }
 
 func (d *Document) entry(rev int64, spec *source.Rollup) event.Update {
-	u := event.Update{Source: d.Node.Source, ID: d.ID(), Rev: rev, Gone: d.Gone, Name: d.Node.Name, Days: map[string]map[string]any{}}
+	u := event.Update{Source: d.Node.Source, ID: d.ID(), Rev: rev, Gone: d.Gone, Name: d.Node.Name, Days: map[string]any{}}
 	for _, day := range slices.Sorted(maps.Keys(d.Days)) {
-		sums := map[string]any{}
+		u.Days[day.String()] = struct{}{}
 		if m := d.Days[day].bson(spec); m != nil {
-			sums = m["m"].(map[string]any)
+			u.Days[day.String()] = m["m"]
 		}
-		u.Days[day.String()] = sums
 	}
 	return u
 }

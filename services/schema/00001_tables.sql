@@ -120,6 +120,7 @@ CREATE TABLE leat.answers (
 	bytes       bigint NOT NULL,
 	format      text NOT NULL,
 	observed_at timestamptz NOT NULL,
+	asked_at    timestamptz NOT NULL,
 	broken      text, -- why it could not be read to the end: the next try asks again
 	PRIMARY KEY (job_id, n)
 );

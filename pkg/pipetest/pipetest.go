@@ -1,0 +1,127 @@
+// Package pipetest gives tests real servers: a fresh database, vhost and
+// document database for each test, on the servers that LEAT_POSTGRES_URL,
+// LEAT_RABBITMQ_URL, LEAT_RABBITMQ_MANAGEMENT_URL and LEAT_MONGODB_URL name.
+// `eval "$(scripts/stack env)"` sets them.
+package pipetest
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// server returns the address of a server. A test that needs one does not pass
+// without it.
+func server(t testing.TB, variable string) string {
+	t.Helper()
+	address := os.Getenv(variable)
+	if address == "" {
+		t.Fatalf(`%s is not set: run scripts/stack up, then eval "$(scripts/stack env)", or scripts/test`, variable)
+	}
+	return address
+}
+
+// name is a fresh name for what belongs to a test.
+func name() string { return "leat_test_" + strings.ToLower(rand.Text()[:12]) }
+
+// Postgres returns the URL of a fresh, empty database. It is dropped when the
+// test ends.
+func Postgres(t testing.TB) string {
+	t.Helper()
+	admin := server(t, "LEAT_POSTGRES_URL")
+	fresh := name()
+	run := func(ctx context.Context, sql string) {
+		t.Helper()
+		conn, err := pgx.Connect(ctx, admin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(ctx) //nolint:errcheck // the statement has said all
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t.Context(), "CREATE DATABASE "+fresh)
+	t.Cleanup(func() { run(context.Background(), "DROP DATABASE "+fresh+" WITH (FORCE)") })
+	u, err := url.Parse(admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/" + fresh
+	return u.String()
+}
+
+// Rabbit returns the URL of a fresh vhost. It is deleted when the test ends.
+func Rabbit(t testing.TB) string {
+	t.Helper()
+	u, err := url.Parse(server(t, "LEAT_RABBITMQ_URL"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	vhost := name()
+	manage(t, http.MethodPut, "/api/vhosts/"+vhost, "")
+	manage(t, http.MethodPut, "/api/permissions/"+vhost+"/"+u.User.Username(), `{"configure":".*","write":".*","read":".*"}`)
+	t.Cleanup(func() { manage(t, http.MethodDelete, "/api/vhosts/"+vhost, "") })
+	u.Path = "/" + vhost
+	return u.String()
+}
+
+// CloseConnections cuts all connections to a vhost, as the management UI does.
+func CloseConnections(t testing.TB, rabbitURL string) {
+	t.Helper()
+	u, err := url.Parse(rabbitURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	manage(t, http.MethodDelete, "/api/connections/username/"+u.User.Username(), "")
+}
+
+// manage calls the management API.
+func manage(t testing.TB, method, path, body string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second) // not the test's: it is over when this cleans up
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, method, server(t, "LEAT_RABBITMQ_MANAGEMENT_URL")+path, bytes.NewBufferString(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // it was read
+	if said, _ := io.ReadAll(response.Body); response.StatusCode >= 300 {
+		t.Fatalf("%s %s: %s %s", method, path, response.Status, said)
+	}
+}
+
+// Mongo returns the server's URL and the name of a fresh database. It is
+// dropped when the test ends.
+func Mongo(t testing.TB) (address, database string) {
+	t.Helper()
+	address, database = server(t, "LEAT_MONGODB_URL"), name()
+	t.Cleanup(func() {
+		ctx := context.Background()
+		client, err := mongo.Connect(options.Client().ApplyURI(address))
+		if err == nil {
+			err = client.Database(database).Drop(ctx)
+			_ = client.Disconnect(ctx)
+		}
+		if err != nil {
+			t.Error(fmt.Errorf("drop %s: %w", database, err))
+		}
+	})
+	return address, database
+}

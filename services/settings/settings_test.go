@@ -1,0 +1,31 @@
+package settings_test
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/leatflow/leat/pkg/daemon"
+	"github.com/leatflow/leat/services/settings"
+)
+
+// The file that we ship loads, and says what the defaults are.
+func TestShippedFile(t *testing.T) {
+	for _, name := range []string{"LEAT_RABBITMQ_URL", "LEAT_RABBITMQ_MANAGEMENT_URL", "LEAT_POSTGRES_URL", "LEAT_MONGODB_URL"} {
+		t.Setenv(name, "")
+	}
+	got := settings.Default()
+	if err := daemon.Load("../../config/leat.yaml", &got); err != nil {
+		t.Fatal(err)
+	}
+	if want := settings.Default(); !reflect.DeepEqual(got, want) {
+		t.Errorf("the file says\n%+v\nthe defaults are\n%+v", got, want)
+	}
+}
+
+func TestValidateNamesTheKey(t *testing.T) {
+	s := settings.Default()
+	s.Delta.BatchSize = 0
+	if err := s.Validate(); err == nil || err.Error() != "delta.batch_size: a whole number from 1 to 10000 is allowed" {
+		t.Errorf("err = %v", err)
+	}
+}

@@ -1,0 +1,179 @@
+// Package workers wires each stage to its servers: what the main functions of
+// the four workers do.
+package workers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.uber.org/zap"
+
+	"github.com/leatflow/leat/pkg/daemon"
+	"github.com/leatflow/leat/pkg/mongodb"
+	"github.com/leatflow/leat/pkg/pipeline"
+	"github.com/leatflow/leat/pkg/postgres"
+	"github.com/leatflow/leat/pkg/rabbit"
+	"github.com/leatflow/leat/services/annotate"
+	"github.com/leatflow/leat/services/catalog"
+	"github.com/leatflow/leat/services/delta"
+	"github.com/leatflow/leat/services/fetch"
+	"github.com/leatflow/leat/services/rollup"
+	"github.com/leatflow/leat/services/settings"
+)
+
+// Fetch runs a fetch worker until ctx is cancelled.
+func Fetch(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) error {
+	worker := pipeline.Config{BatchSize: 1, Slots: cfg.Fetch.Slots, Prefetch: cfg.Fetch.Slots, MaxAttempts: cfg.Fetch.MaxAttempts}
+	s, err := open(ctx, cfg, d, worker)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	stage := &fetch.Stage{
+		DB: s.db, Sources: s.sources, Archive: fetch.Archive{Folder: cfg.Archive}, Sink: s.broker,
+		Folder: cfg.Sources, Files: cfg.Fetch.Files, Self: rabbit.Fetch, Next: rabbit.Delta, Log: d.Log,
+	}
+	ledger := fetch.Ledger{Ledger: postgres.Ledger{DB: s.db, Stage: fetch.Name}}
+	return s.run(ctx, fetch.Name, rabbit.Fetch, stage, ledger)
+}
+
+// Delta runs a delta worker until ctx is cancelled.
+func Delta(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) error {
+	s, err := open(ctx, cfg, d, cfg.Delta)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	stage := &delta.Stage{DB: s.db, Sources: s.sources, Next: rabbit.Annotate}
+	return s.run(ctx, delta.Name, rabbit.Delta, stage, postgres.Ledger{DB: s.db, Stage: delta.Name})
+}
+
+// Annotate runs an annotate worker until ctx is cancelled.
+func Annotate(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) error {
+	s, err := open(ctx, cfg, d, cfg.Annotate)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	stage := &annotate.Stage{DB: s.db, Sources: s.sources, Self: rabbit.Annotate, Next: rabbit.Rollup, Log: d.Log}
+	return s.run(ctx, annotate.Name, rabbit.Annotate, stage, postgres.Ledger{DB: s.db, Stage: annotate.Name})
+}
+
+// Rollup runs a rollup worker until ctx is cancelled.
+func Rollup(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) error {
+	s, err := open(ctx, cfg, d, cfg.Rollup.Worker)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if s.mongo, err = mongodb.Open(cfg.MongoDB); err != nil {
+		return err
+	}
+	stage := &rollup.Stage{
+		Config: cfg.Rollup.Writing, DB: s.db, Mongo: s.mongo, Sources: s.sources, Sink: s.broker,
+		Feed: rabbit.Feed, Dead: rabbit.Dead, Log: d.Log,
+	}
+	return s.run(ctx, rollup.Name, rabbit.Rollup, stage, postgres.Ledger{DB: s.db, Stage: rollup.Name})
+}
+
+// Servers are what a worker is connected to.
+type servers struct {
+	cfg     settings.Settings
+	worker  pipeline.Config
+	daemon  *daemon.Daemon
+	db      *pgxpool.Pool
+	mongo   *mongo.Database // rollup's only
+	broker  *rabbit.Broker
+	sources *catalog.Catalog
+}
+
+// open prepares the connections. Each is dialled when it is first used: a worker
+// starts while its servers are away, and waits for them.
+func open(ctx context.Context, cfg settings.Settings, d *daemon.Daemon, worker pipeline.Config) (*servers, error) {
+	d.Health.Expect("consumer", "postgres")
+	worker.Grace = cfg.Grace()
+	db, err := postgres.Open(ctx, cfg.Postgres)
+	if err != nil {
+		return nil, err
+	}
+	cfg.RabbitMQ.Prefetch = worker.Prefetch
+	cfg.RabbitMQ.App = d.Name + " " + d.Version
+	return &servers{
+		cfg: cfg, worker: worker, daemon: d, db: db,
+		broker: rabbit.New(cfg.RabbitMQ, d.Health.Set), sources: catalog.New(db),
+	}, nil
+}
+
+func (s *servers) close() {
+	s.broker.Close()
+	s.db.Close()
+	if s.mongo != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = s.mongo.Client().Disconnect(ctx) // the process ends anyway
+	}
+}
+
+func (s *servers) run(ctx context.Context, stage, queue string, handler pipeline.Handler, ledger pipeline.Ledger) error {
+	if s.mongo != nil {
+		s.daemon.Health.Expect("mongodb")
+	}
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	go s.watch(watching)
+	w := pipeline.Worker{
+		Config: s.worker, Stage: stage, Queue: queue, Dead: rabbit.Dead, Handler: handler, Source: s.broker, Sink: s.broker,
+		Ledger: ledger, Probe: s.probe, Metrics: newMetrics(s.daemon.Metrics, stage), Log: s.daemon.Log,
+	}
+	return w.Run(ctx)
+}
+
+// probeLimit is how long a server may take to say that it is there.
+const probeLimit = 5 * time.Second
+
+// probe asks the databases whether they can be worked with. The broker is asked
+// by consuming from it.
+func (s *servers) probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, probeLimit)
+	defer cancel()
+	err := s.probePostgres(ctx)
+	s.daemon.Health.Set("postgres", err)
+	if s.mongo != nil {
+		away := mongodb.Ping(ctx, s.mongo)
+		s.daemon.Health.Set("mongodb", away)
+		err = errors.Join(err, away)
+	}
+	return err
+}
+
+func (s *servers) probePostgres(ctx context.Context) error {
+	var migrated bool
+	err := s.db.QueryRow(ctx, `SELECT to_regclass('ledger') IS NOT NULL`).Scan(&migrated)
+	switch {
+	case err != nil:
+		return postgres.Classify(fmt.Errorf("postgres: %w", err))
+	case !migrated:
+		return errors.New("postgres: the schema leat is not there: run `leat migrate`")
+	}
+	return nil
+}
+
+// watch keeps readiness true to the servers while the worker works.
+func (s *servers) watch(ctx context.Context) {
+	every := time.NewTicker(probeLimit)
+	defer every.Stop()
+	for {
+		if err := s.probe(ctx); err != nil && ctx.Err() == nil {
+			s.daemon.Log.Warn("not ready", zap.Error(err))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+	}
+}
