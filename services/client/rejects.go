@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -69,19 +68,21 @@ func (c *Client) Reasons(ctx context.Context, id string, limit int) (Rejects, er
 func (c *Client) rejectsOf(ctx context.Context, id string, limit int) (r Rejects, err error) {
 	r.Reasons = []Reason{}
 	rows, err := c.db.Query(ctx, `
-		SELECT count(*), min(ARRAY[reason, position]) FROM rejects
-		WHERE job_id = $1
-		GROUP BY regexp_replace(regexp_replace(reason, '"([^"\\]|\\.)*"', '"…"', 'g'), '[0-9]+', 'N', 'g')
-		ORDER BY 1 DESC, 2`, id)
+		SELECT shape, count(*), min(ARRAY[reason, position]) FROM (
+			SELECT reason, position, regexp_replace(regexp_replace(reason, '"([^"\\]|\\.)*"', '"…"', 'g'), '[0-9]+', 'N', 'g') AS shape
+			FROM rejects WHERE job_id = $1) AS r
+		GROUP BY shape
+		ORDER BY 2 DESC, 3`, id)
 	if err != nil {
 		return r, fmt.Errorf("rejects of job %s: %w", id, err)
 	}
+	var shape string
 	var n int64
 	var example []string
-	_, err = pgx.ForEachRow(rows, []any{&n, &example}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&shape, &n, &example}, func() error {
 		r.Count += n
 		if len(r.Reasons) < limit {
-			r.Reasons = append(r.Reasons, Reason{Shape: shape(example[0]), Count: n, Example: example[0], At: example[1]})
+			r.Reasons = append(r.Reasons, Reason{Shape: shape, Count: n, Example: example[0], At: example[1]})
 		}
 		return nil
 	})
@@ -89,14 +90,4 @@ func (c *Client) rejectsOf(ctx context.Context, id string, limit int) (r Rejects
 		return r, fmt.Errorf("rejects of job %s: %w", id, err)
 	}
 	return r, nil
-}
-
-var (
-	quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
-	digits = regexp.MustCompile(`[0-9]+`)
-)
-
-// shape is what reasons are grouped by; the statement above says it in SQL.
-func shape(reason string) string {
-	return digits.ReplaceAllLiteralString(quoted.ReplaceAllLiteralString(reason, `"…"`), "N")
 }

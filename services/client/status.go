@@ -1,0 +1,240 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/leatflow/leat/pkg/rabbit"
+)
+
+// A Status is how an installation does.
+type Status struct {
+	Servers     []Server `json:"servers"`
+	Queues      []Queue  `json:"queues"` // null when RabbitMQ does not say
+	DeadLetters *int64   `json:"dead_letters"`
+	Waiting     *int64   `json:"waiting"` // messages that are put back for later
+	Jobs        []JobRow `json:"jobs"`    // open ones, the newest first; null when PostgreSQL does not say
+	Dirty       *Dirty   `json:"dirty"`
+}
+
+// Up reports whether all servers answer.
+func (s Status) Up() bool {
+	return !slices.ContainsFunc(s.Servers, func(s Server) bool { return !s.Up })
+}
+
+// A Server is one of those that Leat works with.
+type Server struct {
+	Name    string `json:"name"`
+	Up      bool   `json:"up"`
+	Version string `json:"version"`
+	Error   string `json:"error"`
+}
+
+// A Queue is what the broker says of one.
+type Queue struct {
+	Name      string `json:"name"`
+	Ready     int64  `json:"ready"`
+	Unacked   int64  `json:"unacked"`
+	Consumers int64  `json:"consumers"`
+}
+
+// Dirty is what rollup has still to write.
+type Dirty struct {
+	Marks     int64      `json:"marks"`
+	Objects   int64      `json:"objects"`
+	OldestDue *time.Time `json:"oldest_due"` // in the past: no rollup worker has come to it
+}
+
+// limit is how long a server may take to say how it is.
+const limit = 5 * time.Second
+
+// manyOpen is how many open jobs a status has.
+const manyOpen = 20
+
+// Status asks the servers how they are. One that does not answer is part of
+// the status, and no error.
+func (c *Client) Status(ctx context.Context) Status {
+	s := Status{}
+	ask := func(name string, f func(context.Context) (version string, err error)) {
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		version, err := f(ctx)
+		server := Server{Name: name, Up: err == nil, Version: version}
+		if err != nil {
+			server.Error = err.Error()
+		}
+		s.Servers = append(s.Servers, server)
+	}
+	ask("rabbitmq", func(ctx context.Context) (version string, err error) { return c.askRabbit(ctx, &s) })
+	ask("postgres", func(ctx context.Context) (version string, err error) { return c.askPostgres(ctx, &s) })
+	ask("mongodb", c.askMongo)
+	return s
+}
+
+func (c *Client) askMongo(ctx context.Context) (version string, err error) {
+	var info struct {
+		Version string `bson:"version"`
+	}
+	err = c.mongo.RunCommand(ctx, bson.D{{Key: "buildInfo", Value: 1}}).Decode(&info)
+	return info.Version, err
+}
+
+func (c *Client) askPostgres(ctx context.Context, s *Status) (version string, err error) {
+	if err := c.db.QueryRow(ctx, `SHOW server_version`).Scan(&version); err != nil {
+		return "", err
+	}
+	jobs, err := c.openJobs(ctx)
+	if err != nil {
+		return version, err
+	}
+	var d Dirty
+	if err := c.db.QueryRow(ctx, `SELECT count(*), count(DISTINCT object_id), min(due) FROM dirty`).Scan(&d.Marks, &d.Objects, &d.OldestDue); err != nil {
+		return version, err
+	}
+	s.Jobs, s.Dirty = jobs, &d
+	return version, nil
+}
+
+func (c *Client) openJobs(ctx context.Context) ([]JobRow, error) {
+	jobs := []JobRow{}
+	for _, state := range []string{"running", "queued"} {
+		some, err := c.Jobs(ctx, JobFilter{State: state, Limit: manyOpen})
+		if err != nil {
+			return nil, err
+		}
+		jobs = append(jobs, some...)
+	}
+	return jobs, nil
+}
+
+func (c *Client) askRabbit(ctx context.Context, s *Status) (version string, err error) {
+	if version, err = c.brokerVersion(ctx); err != nil {
+		return "", err
+	}
+	queues, err := c.queues(ctx)
+	if err != nil {
+		return version, err
+	}
+	s.Queues = queues
+	var dead, waiting int64
+	for _, q := range queues {
+		switch {
+		case q.Name == rabbit.Dead:
+			dead = q.Ready + q.Unacked
+		case strings.HasPrefix(q.Name, "leat.wait."):
+			waiting += q.Ready + q.Unacked
+		}
+	}
+	s.DeadLetters, s.Waiting = &dead, &waiting
+	return version, nil
+}
+
+// brokerVersion asks the broker itself, for that is what the pipeline needs.
+func (c *Client) brokerVersion(ctx context.Context) (string, error) {
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close() //nolint:errcheck // nothing was sent over it
+	version, _ := conn.Properties["version"].(string)
+	return version, nil
+}
+
+func (c *Client) dial(ctx context.Context) (*amqp.Connection, error) {
+	wait := limit
+	if deadline, ok := ctx.Deadline(); ok {
+		wait = time.Until(deadline)
+	}
+	return amqp.DialConfig(c.cfg.RabbitMQ.URL, amqp.Config{Dial: amqp.DefaultDial(wait)})
+}
+
+// queues returns Leat's queues in the order of the pipeline. Where the
+// management API does not answer, AMQP does, which knows less.
+func (c *Client) queues(ctx context.Context) ([]Queue, error) {
+	all, err := c.managed(ctx)
+	if err != nil {
+		if all, err = c.declared(ctx, err); err != nil {
+			return nil, err
+		}
+	}
+	order := queueNames()
+	place := func(q Queue) int {
+		if i := slices.Index(order, q.Name); i >= 0 {
+			return i
+		}
+		return len(order)
+	}
+	all = slices.DeleteFunc(all, func(q Queue) bool { return !strings.HasPrefix(q.Name, "leat.") })
+	slices.SortStableFunc(all, func(a, b Queue) int { return place(a) - place(b) })
+	return all, nil
+}
+
+// managed asks the management API.
+func (c *Client) managed(ctx context.Context) ([]Queue, error) {
+	uri, err := amqp.ParseURI(c.cfg.RabbitMQ.URL)
+	if err != nil {
+		return nil, fmt.Errorf("rabbitmq.url: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	address := strings.TrimSuffix(c.cfg.RabbitMQ.ManagementURL, "/") + "/api/queues/" + url.PathEscape(uri.Vhost)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, fmt.Errorf("rabbitmq.management_url: %w", err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close() //nolint:errcheck // it was read
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("rabbitmq.management_url: %s", response.Status)
+	}
+	var rows []struct {
+		Name      string `json:"name"`
+		Ready     int64  `json:"messages_ready"`
+		Unacked   int64  `json:"messages_unacknowledged"`
+		Consumers int64  `json:"consumers"`
+	}
+	if err := json.NewDecoder(response.Body).Decode(&rows); err != nil {
+		return nil, fmt.Errorf("rabbitmq.management_url: %w", err)
+	}
+	queues := make([]Queue, len(rows))
+	for i, r := range rows {
+		queues[i] = Queue(r)
+	}
+	return queues, nil
+}
+
+// declared asks over AMQP: a queue that is declared passively says what is
+// ready in it. One that is not there closes the channel.
+func (c *Client) declared(ctx context.Context, why error) ([]Queue, error) {
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w; %w", why, err)
+	}
+	defer conn.Close() //nolint:errcheck // nothing was sent over it
+	var queues []Queue
+	for _, name := range queueNames() {
+		channel, err := conn.Channel()
+		if err != nil {
+			return nil, err
+		}
+		q, err := channel.QueueDeclarePassive(name, true, false, false, false, nil)
+		if err != nil {
+			continue
+		}
+		queues = append(queues, Queue{Name: name, Ready: int64(q.Messages), Consumers: int64(q.Consumers)})
+		_ = channel.Close() // the connection is closed soon
+	}
+	return queues, nil
+}

@@ -1,0 +1,178 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/leatflow/leat/pkg/event"
+	"github.com/leatflow/leat/pkg/pipeline"
+	"github.com/leatflow/leat/pkg/rabbit"
+	"github.com/leatflow/leat/services/fetch"
+	"github.com/leatflow/leat/services/settings"
+)
+
+// A Submission is a job that is ready to be published.
+type Submission struct {
+	Job      string          `json:"job"`       // its id
+	SenderID string          `json:"sender_id"` // what this message calls it; the same again is the same job
+	Source   string          `json:"source"`
+	Body     json.RawMessage `json:"params"`
+
+	envelope pipeline.Envelope
+}
+
+// The priorities of jobs: a refresh passes backfills.
+const (
+	priorityBulk = 1
+	priority     = 5
+)
+
+// Prepare reads a job as fetch would, and says what fetch would refuse. Where
+// the source files can be read, it looks whether the source takes such a job.
+func Prepare(cfg settings.Settings, body []byte, now time.Time) (Submission, error) {
+	job, err := fetch.ParseJob(body)
+	if err != nil {
+		return Submission{}, err
+	}
+	if err := checkSource(cfg.Sources, job, now); err != nil {
+		return Submission{}, err
+	}
+	s := Submission{SenderID: job.ID, Source: job.Source, Body: body}
+	if s.SenderID == "" {
+		s.SenderID = uuid.Must(uuid.NewV7()).String()
+	}
+	s.Job = fetch.JobID(job.Source, s.SenderID)
+	s.envelope = pipeline.Envelope{
+		ID: s.SenderID, Kind: event.KindJob, Queue: rabbit.Fetch, At: now, Priority: priority, Body: body,
+	}
+	if job.Mode == fetch.ModeBackfill || job.Mode == fetch.ModeFull {
+		s.envelope.Priority = priorityBulk
+	}
+	return s, nil
+}
+
+func checkSource(folder string, job fetch.Job, now time.Time) error {
+	if _, err := os.ReadDir(folder); err != nil {
+		return nil //nolint:nilerr // the sources are with fetch, on another host perhaps: it will say
+	}
+	src, err := FindSource(folder, job.Source)
+	if err != nil {
+		return err
+	}
+	_, err = fetch.Plan(job, src, nil, now)
+	return err
+}
+
+// Submit publishes a job. When it returns nil the broker has it, and will keep it.
+func (c *Client) Submit(ctx context.Context, s Submission) error {
+	broker := rabbit.New(c.cfg.RabbitMQ, func(string, error) {})
+	defer broker.Close()
+	return broker.Publish(ctx, []pipeline.Envelope{s.envelope})
+}
+
+// patience is how long a job may lie in its queue before we look for the reason.
+const patience = 10 * time.Second
+
+// pollEvery is how often a job is looked at, unless that is slow.
+const pollEvery = 500 * time.Millisecond
+
+// Tell is what Wait reports while it waits: how far the job is, or, in words,
+// why nothing happens.
+type Tell struct {
+	Progress func(Job)
+	Note     func(string)
+}
+
+// ErrNotDone says that a job ended, and not well.
+var ErrNotDone = errors.New("job")
+
+// Wait waits until a job has ended, and returns it. One that did not end as
+// done is an error that says why, and wraps ErrNotDone.
+func (c *Client) Wait(ctx context.Context, s Submission, tell Tell) (Job, error) {
+	id, err := uuid.Parse(s.Job)
+	if err != nil {
+		return Job{}, err
+	}
+	look := time.Now().Add(patience)
+	for {
+		start := time.Now()
+		row, there, err := c.row(ctx, id)
+		if err != nil {
+			return Job{}, err
+		}
+		if there {
+			if err := s.same(row); err != nil {
+				return Job{}, err
+			}
+			j, err := c.fill(ctx, row)
+			if err != nil || !row.Open() {
+				return j, errors.Join(err, j.outcome())
+			}
+			tell.Progress(j)
+		}
+		if (!there || row.State == "queued") && time.Now().After(look) {
+			tell.Note(c.whyIdle(ctx))
+			look = time.Now().Add(6 * patience)
+		}
+		if err := sleep(ctx, max(pollEvery, 5*time.Since(start))); err != nil {
+			return Job{}, err
+		}
+	}
+}
+
+// same returns an error when the row is of another job under the same id.
+func (s Submission) same(row JobRow) error {
+	var sent, kept any
+	if err := errors.Join(json.Unmarshal(s.Body, &sent), json.Unmarshal(row.Params, &kept)); err != nil {
+		return err
+	}
+	if !equalJSON(sent, kept) {
+		return fmt.Errorf("%w: the id %q was the id of another job (%s): a new job needs a new id", ErrNotDone, s.SenderID, row.ID)
+	}
+	return nil
+}
+
+func equalJSON(a, b any) bool {
+	x, errA := json.Marshal(a)
+	y, errB := json.Marshal(b)
+	return errA == nil && errB == nil && string(x) == string(y)
+}
+
+// outcome is the error that stands for how the job ended.
+func (j Job) outcome() error {
+	switch {
+	case j.Open() || j.State == "done":
+		return nil
+	case j.Error != "":
+		return fmt.Errorf("%w %s: %s: %s", ErrNotDone, j.ID, j.State, j.Error)
+	case len(j.DeadLetters) > 0:
+		d := j.DeadLetters[0]
+		return fmt.Errorf("%w %s: %s: %d messages are dead letters, the first in %s: %s", ErrNotDone, j.ID, j.State, j.Progress.Messages.Dead, d.Stage, d.Error)
+	}
+	return fmt.Errorf("%w %s: %s", ErrNotDone, j.ID, j.State)
+}
+
+// whyIdle says why a job may still be in its queue.
+func (c *Client) whyIdle(ctx context.Context) string {
+	queues, err := c.queues(ctx)
+	if err != nil {
+		return fmt.Sprintf("no worker has taken the job yet, and RabbitMQ does not say why: %v", err)
+	}
+	for _, q := range queues {
+		switch {
+		case q.Name != rabbit.Fetch:
+		case q.Consumers == 0:
+			return fmt.Sprintf("the queue %s has no consumer: start leat-fetch; the job waits in it meanwhile", q.Name)
+		default:
+			return fmt.Sprintf("the queue %s has %d consumers and %d messages before or with this job; more leat-fetch workers take them sooner", q.Name, q.Consumers, q.Ready+q.Unacked)
+		}
+	}
+	return "the queue " + rabbit.Fetch + " is not there: run `leat migrate`"
+}
+
