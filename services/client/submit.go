@@ -14,7 +14,6 @@ import (
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/rabbit"
 	"github.com/leatflow/leat/services/fetch"
-	"github.com/leatflow/leat/services/settings"
 )
 
 // A Submission is a job that is ready to be published.
@@ -35,12 +34,12 @@ const (
 
 // Prepare reads a job as fetch would, and says what fetch would refuse. Where
 // the source files can be read, it looks whether the source takes such a job.
-func Prepare(cfg settings.Settings, body []byte, now time.Time) (Submission, error) {
+func (c *Client) Prepare(body []byte, now time.Time) (Submission, error) {
 	job, err := fetch.ParseJob(body)
 	if err != nil {
 		return Submission{}, err
 	}
-	if err := checkSource(cfg.Sources, job, now); err != nil {
+	if err := checkSource(c.cfg.Sources, job, now); err != nil {
 		return Submission{}, err
 	}
 	s := Submission{SenderID: job.ID, Source: job.Source, Body: body}
@@ -175,4 +174,3 @@ func (c *Client) whyIdle(ctx context.Context) string {
 	}
 	return "the queue " + rabbit.Fetch + " is not there: run `leat migrate`"
 }
-

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"github.com/leatflow/leat/services/client"
+)
+
+// A progress shows how far a job is: as a bar on a terminal, else as a line now
+// and then.
+type progress struct {
+	say  func(string)
+	bar  *progressbar.ProgressBar // nil: not a terminal
+	last string
+	next time.Time
+}
+
+// lineEvery is how often a line is written where there is no terminal.
+const lineEvery = 5 * time.Second
+
+func newProgress(w io.Writer, say func(string)) *progress {
+	p := &progress{say: say}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		p.bar = progressbar.NewOptions64(1, progressbar.OptionSetWriter(w), progressbar.OptionClearOnFinish(),
+			progressbar.OptionSetPredictTime(false), progressbar.OptionSetWidth(30))
+	}
+	return p
+}
+
+func (p *progress) show(j client.Job) {
+	text := progressLine(j)
+	if p.bar != nil {
+		total := j.Progress.Messages.Known + j.Progress.Documents.Written + j.Progress.Documents.Waiting + 1 // the end itself
+		done := j.Progress.Messages.Done + j.Progress.Messages.Dead + j.Progress.Documents.Written
+		p.bar.Describe(text)
+		p.bar.ChangeMax64(total)
+		_ = p.bar.Set64(min(done, total-1)) // a bar that cannot be drawn is not missed
+		return
+	}
+	if now := time.Now(); text != p.last && now.After(p.next) {
+		p.say(text)
+		p.last, p.next = text, now.Add(lineEvery)
+	}
+}
+
+func (p *progress) note(text string) {
+	if p.bar != nil {
+		_ = p.bar.Clear() // see show
+	}
+	p.say(text)
+}
+
+func (p *progress) end() {
+	if p.bar != nil {
+		_ = p.bar.Finish() // see show
+	}
+}
+
+func progressLine(j client.Job) string {
+	return fmt.Sprintf("%s: %d of %d parts done, %d documents written, %d objects to write",
+		j.State, j.Progress.Parts.Done, j.Progress.Parts.Fetched, j.Progress.Documents.Written, j.Progress.Documents.Waiting)
+}

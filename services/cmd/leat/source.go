@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/leatflow/leat/services/client"
+)
+
+func (a *app) source() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "source",
+		Short:   "Look at source files",
+		Long:    "source lists, checks and explains the files of the sources folder. It asks no server.",
+		Example: "  leat source list\n  leat source lint config/sources/ads.yaml\n  leat source explain ads",
+		Args:    cobra.ArbitraryArgs,
+		RunE:    onlyGroup,
+	}
+	cmd.AddCommand(a.sourceList(), a.sourceLint(), a.sourceExplain())
+	return cmd
+}
+
+// inFolder is do with the folder of the source files.
+func (a *app) inFolder(f func(folder string, args []string) error) func(*cobra.Command, []string) error {
+	return do(func(_ context.Context, args []string) error {
+		cfg, err := a.settings()
+		if err != nil {
+			return err
+		}
+		return f(cfg.Sources, args)
+	})
+}
+
+func (a *app) sourceList() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the sources",
+		Args:  nothing,
+		RunE: a.inFolder(func(folder string, _ []string) error {
+			rows, broken := client.Sources(folder)
+			if err := a.show(rows, func(w io.Writer) { showSources(w, rows) }); err != nil {
+				return err
+			}
+			return broken
+		}),
+	}
+}
+
+func showSources(w io.Writer, sources []client.SourceRow) {
+	rows := []string{"SOURCE\tVERSION\tSTATS\tTYPES\tACCOUNTS\tASKS"}
+	for _, s := range sources {
+		asks := s.Asks
+		if asks == "" {
+			asks = "(a job names the url)"
+		}
+		rows = append(rows, fmt.Sprintf("%s\t%.8s\t%s\t%s\t%s\t%s", s.Name, s.Version, s.Kind, strings.Join(s.Types, " "), strings.Join(s.Accounts, " "), asks))
+	}
+	table(w, rows...)
+}
+
+func (a *app) sourceLint() *cobra.Command {
+	return &cobra.Command{
+		Use:     "lint [FILE...]",
+		Short:   "Check source files, all of the folder if none is named",
+		Long:    "lint prints what is wrong with source files as FILE:LINE:COLUMN: MESSAGE, and exits with 1 if anything is.",
+		Example: "  leat source lint\n  leat source lint config/sources/ads.yaml",
+		RunE: a.inFolder(func(folder string, files []string) error {
+			checked, problems, err := client.Lint(folder, files)
+			if err != nil {
+				return err
+			}
+			if problems == nil {
+				problems = []client.Problem{}
+			}
+			if err := a.show(problems, func(w io.Writer) { showProblems(w, checked, problems) }); err != nil || len(problems) == 0 {
+				return err
+			}
+			return exit{status: exitFailed}
+		}),
+	}
+}
+
+func showProblems(w io.Writer, checked int, problems []client.Problem) {
+	for _, p := range problems {
+		fmt.Fprintln(w, p)
+	}
+	if len(problems) == 0 {
+		fmt.Fprintf(w, "%d source files are fine\n", checked)
+	}
+}
+
+func (a *app) sourceExplain() *cobra.Command {
+	return &cobra.Command{
+		Use:     "explain NAME",
+		Short:   "Say in plain words what a source file does",
+		Example: "  leat source explain ads",
+		Args:    exactly(1, "the name of a source"),
+		RunE: a.inFolder(func(folder string, args []string) error {
+			s, err := client.FindSource(folder, args[0])
+			if err != nil {
+				return err
+			}
+			var text strings.Builder
+			if err := s.Explain(&text); err != nil {
+				return err
+			}
+			explained := map[string]string{"name": s.Name, "version": s.Hash, "text": text.String()}
+			return a.show(explained, func(w io.Writer) { fmt.Fprint(w, text.String()) })
+		}),
+	}
+}
