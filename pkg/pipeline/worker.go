@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,6 +30,8 @@ const (
 	patience     = time.Minute // of an outage, before what is held is given back
 	idleEvery    = time.Second // an Idler is called so often, whatever there is to take
 	idlePause    = 100 * time.Millisecond
+	lastWords    = 2 * time.Second // to the ledger, when a session ends
+	longest      = 8 << 10         // of a reason: a dead letter's headers have to fit into one frame
 )
 
 // A Worker runs one stage until its context is cancelled.
@@ -109,10 +112,13 @@ func (w *Worker) slot(stop, ctx context.Context, deliveries <-chan Delivery) err
 	idle := time.NewTimer(0)
 	defer idle.Stop()
 	idled := time.Now()
-	for {
+	for stop.Err() == nil { // select picks any case that is ready, a delivery too
+		if idler != nil && time.Since(idled) > idleEvery {
+			idle.Reset(w.idle(ctx, idler))
+			idled = time.Now()
+		}
 		select {
 		case <-stop.Done():
-			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case d, ok := <-deliveries:
@@ -122,7 +128,7 @@ func (w *Worker) slot(stop, ctx context.Context, deliveries <-chan Delivery) err
 			if err := w.batch(ctx, w.fill(d, deliveries)); err != nil {
 				return err
 			}
-			if idler != nil && (len(deliveries) == 0 || time.Since(idled) > idleEvery) {
+			if idler != nil && len(deliveries) == 0 {
 				idle.Reset(0)
 			}
 		case <-idle.C:
@@ -132,6 +138,7 @@ func (w *Worker) slot(stop, ctx context.Context, deliveries <-chan Delivery) err
 			}
 		}
 	}
+	return nil
 }
 
 // idle calls the idler and returns when to call it next.
@@ -196,12 +203,19 @@ func (w *Worker) guarded(ctx context.Context, in Batch) error {
 		return err
 	})
 	switch {
+	case IsPermanent(err): // the ledger refuses the message itself
+		return w.settle(ctx, in[0], err)
 	case err != nil:
 		return err
 	case starts >= maxStarts:
 		return w.bury(ctx, in[0], Death{Class: "crashed", Attempts: starts, Reason: fmt.Sprintf("started %d times, and the worker never came back from it", starts)})
 	}
-	return w.do(ctx, in)
+	if err := w.do(ctx, in); err != nil { // it goes back, and the worker lives: this start did not kill it
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+		defer cancel()
+		return errors.Join(err, w.Ledger.Returned(last, in[0].Envelope))
+	}
+	return nil
 }
 
 // do handles, publishes and acknowledges a batch, trying again as its error
@@ -284,6 +298,7 @@ func (w *Worker) settle(ctx context.Context, d Delivery, cause error) error {
 // bury commits the death, publishes the dead letter, and acknowledges. A death
 // that the ledger cannot hold is published all the same.
 func (w *Worker) bury(ctx context.Context, d Delivery, death Death) error {
+	death.Reason = strings.ToValidUTF8(death.Reason[:min(len(death.Reason), longest)], "�")
 	switch err := w.insist(ctx, func() error { return w.Ledger.Dead(ctx, d.Envelope, death) }); {
 	case ctx.Err() != nil || errors.Is(err, errGiveBack):
 		return err

@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -71,29 +72,78 @@ func Rabbit(t testing.TB) string {
 		t.Fatal(err)
 	}
 	vhost := name()
-	manage(t, http.MethodPut, "/api/vhosts/"+vhost, "")
-	manage(t, http.MethodPut, "/api/permissions/"+vhost+"/"+u.User.Username(), `{"configure":".*","write":".*","read":".*"}`)
-	t.Cleanup(func() { manage(t, http.MethodDelete, "/api/vhosts/"+vhost, "") })
+	manage(t, http.MethodPut, "/api/vhosts/"+vhost, nil)
+	manage(t, http.MethodPut, "/api/permissions/"+vhost+"/"+u.User.Username(), map[string]string{"configure": ".*", "write": ".*", "read": ".*"})
+	t.Cleanup(func() { manage(t, http.MethodDelete, "/api/vhosts/"+vhost, nil) })
 	u.Path = "/" + vhost
 	return u.String()
 }
 
+// RabbitUser returns rabbitURL for a fresh user who may write and read all of the
+// vhost and configure what matches the expression. The user is deleted when the
+// test ends.
+func RabbitUser(t testing.TB, rabbitURL, configure string) string {
+	t.Helper()
+	u, vhost := parseVhost(t, rabbitURL)
+	user, password := name(), rand.Text()
+	manage(t, http.MethodPut, "/api/users/"+user, map[string]string{"password": password, "tags": ""})
+	t.Cleanup(func() { manage(t, http.MethodDelete, "/api/users/"+user, nil) })
+	manage(t, http.MethodPut, "/api/permissions/"+vhost+"/"+user, map[string]string{"configure": configure, "write": ".*", "read": ".*"})
+	u.User = url.UserPassword(user, password)
+	return u.String()
+}
+
 // CloseConnections cuts all connections to a vhost, as the management UI does.
+// The management plugin learns of a connection some seconds late, so it waits
+// until there is one to cut, and fails when there is none.
 func CloseConnections(t testing.TB, rabbitURL string) {
+	t.Helper()
+	_, vhost := parseVhost(t, rabbitURL)
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		var connections []struct{ Name string }
+		if err := json.Unmarshal(manage(t, http.MethodGet, "/api/vhosts/"+vhost+"/connections", nil), &connections); err != nil {
+			t.Fatal(err)
+		}
+		closed := false
+		for _, c := range connections {
+			status, _ := request(t, http.MethodDelete, "/api/connections/"+url.PathEscape(c.Name), nil)
+			closed = closed || status == http.StatusNoContent // else it was gone already
+		}
+		if closed {
+			return
+		}
+	}
+	t.Fatalf("no connection to %s to close", vhost)
+}
+
+func parseVhost(t testing.TB, rabbitURL string) (u *url.URL, vhost string) {
 	t.Helper()
 	u, err := url.Parse(rabbitURL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	manage(t, http.MethodDelete, "/api/connections/username/"+u.User.Username(), "")
+	return u, strings.TrimPrefix(u.Path, "/")
 }
 
-// manage calls the management API.
-func manage(t testing.TB, method, path, body string) {
+// manage calls the management API, which must agree.
+func manage(t testing.TB, method, path string, body any) []byte {
 	t.Helper()
+	status, said := request(t, method, path, body)
+	if status >= 300 {
+		t.Fatalf("%s %s: %d %s", method, path, status, said)
+	}
+	return said
+}
+
+func request(t testing.TB, method, path string, body any) (status int, said []byte) {
+	t.Helper()
+	text, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second) // not the test's: it is over when this cleans up
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, method, server(t, "LEAT_RABBITMQ_MANAGEMENT_URL")+path, bytes.NewBufferString(body))
+	request, err := http.NewRequestWithContext(ctx, method, server(t, "LEAT_RABBITMQ_MANAGEMENT_URL")+path, bytes.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,9 +152,11 @@ func manage(t testing.TB, method, path, body string) {
 		t.Fatal(err)
 	}
 	defer response.Body.Close() //nolint:errcheck // it was read
-	if said, _ := io.ReadAll(response.Body); response.StatusCode >= 300 {
-		t.Fatalf("%s %s: %s %s", method, path, response.Status, said)
+	said, err = io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return response.StatusCode, said
 }
 
 // Mongo returns the server's URL and the name of a fresh database. It is

@@ -45,9 +45,7 @@ type Broker struct {
 
 	publishing sync.Mutex // guards what follows
 	out        *session
-	returns    chan amqp.Return
-	unrouted   map[string]bool // ids that came back
-	blocked    string          // why the broker does not take messages now
+	blocked    string // why the broker does not take messages now
 }
 
 // New returns a Broker that dials on first use. It tells health what becomes of
@@ -166,7 +164,7 @@ func (b *Broker) publish(ctx context.Context, out []pipeline.Envelope) error {
 		return pipeline.Unavailable(fmt.Errorf("publish: %w", err))
 	}
 	b.health("publisher", nil)
-	return b.cameBack(sent)
+	return s.cameBack(sent)
 }
 
 // send writes the envelopes to the publishing session, which it opens if need be.
@@ -209,8 +207,8 @@ func (b *Broker) open(ctx context.Context) error {
 		return err
 	}
 	b.out = s
-	b.unrouted = map[string]bool{}
-	b.returns = s.channel.NotifyReturn(make(chan amqp.Return, 64*window))
+	s.unrouted = map[string]bool{}
+	s.returns = s.channel.NotifyReturn(make(chan amqp.Return, 64*window))
 	return s.within(ctx, func() error { return s.channel.Confirm(false) })
 }
 
@@ -257,13 +255,13 @@ func await(ctx context.Context, sent []confirmation) error {
 
 // cameBack returns an error when one of the sent had no queue to go to. The
 // broker sends a message back before it confirms it, so all returns of sent are
-// there by now.
-func (b *Broker) cameBack(sent []confirmation) error {
+// there by now: on the session that they were sent on, whatever became of it since.
+func (s *session) cameBack(sent []confirmation) error {
 	for {
 		select {
-		case r, ok := <-b.returns:
+		case r, ok := <-s.returns:
 			if ok {
-				b.unrouted[r.MessageId] = true
+				s.unrouted[r.MessageId] = true
 				continue
 			}
 		default:
@@ -272,8 +270,8 @@ func (b *Broker) cameBack(sent []confirmation) error {
 	}
 	var lost error
 	for _, c := range sent {
-		if b.unrouted[c.id] {
-			delete(b.unrouted, c.id)
+		if s.unrouted[c.id] {
+			delete(s.unrouted, c.id)
 			lost = pipeline.Unavailable(fmt.Errorf("no queue takes message %s: run `leat migrate`", c.id))
 		}
 	}

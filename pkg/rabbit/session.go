@@ -27,6 +27,10 @@ type session struct {
 	channel *amqp.Channel
 	socket  net.Conn
 	blocked chan amqp.Blocking
+
+	// of one that publishes
+	returns  chan amqp.Return
+	unrouted map[string]bool // ids that came back
 }
 
 // dial builds a session within buildLimit.

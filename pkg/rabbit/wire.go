@@ -15,6 +15,9 @@ import (
 const (
 	compressAbove = 16 << 10
 	largestBody   = 64 << 20 // decompressed; a message that claims more is left as it is
+	largestWire   = 16 << 20 // RabbitMQ's limit: it closes the channel on more
+	largestHeader = 8 << 10  // all headers of a message have to fit into one frame
+	largestNumber = 1 << 20  // of attempts and the like; a person's header may say anything
 	shortString   = 255      // AMQP's limit for ids, types and routing keys
 )
 
@@ -58,6 +61,10 @@ func toWire(e pipeline.Envelope, app string) (amqp.Publishing, error) {
 		p.ContentEncoding = "zstd"
 		p.Body = encoder.EncodeAll(e.Body, make([]byte, 0, len(e.Body)/4))
 	}
+	if len(e.Body) > largestBody || len(p.Body) > largestWire {
+		return amqp.Publishing{}, pipeline.Permanent(fmt.Errorf("body: %d bytes (compressed %d); a message holds %d (compressed %d)",
+			len(e.Body), len(p.Body), largestBody, largestWire))
+	}
 	return p, nil
 }
 
@@ -81,32 +88,45 @@ func fromWire(d amqp.Delivery) pipeline.Envelope {
 			e.Body = plain // else the body fails to decode where it is read, and dies there
 		}
 	}
-	if parent := text(d.Headers, "traceparent"); parent != "" {
-		e.Headers = map[string]string{"traceparent": parent}
+	for name, value := range d.Headers {
+		if _, ok := value.(string); ok && !ours[name] && !strings.HasPrefix(name, "x-") {
+			if e.Headers == nil {
+				e.Headers = map[string]string{}
+			}
+			e.Headers[name] = text(d.Headers, name)
+		}
 	}
 	return e
 }
 
+// ours are the headers that an envelope has fields for.
+var ours = map[string]bool{"attempt": true, "wait": true, "replay": true, "cause": true, "key": true}
+
 func text(h amqp.Table, name string) string {
 	s, _ := h[name].(string)
-	return strings.ToValidUTF8(s, "�")
+	return strings.ToValidUTF8(s[:min(len(s), largestHeader)], "�")
 }
 
 // number reads a header that a client may have written in any integer type.
 func number(h amqp.Table, name string) int {
-	switch n := h[name].(type) {
+	var n int64
+	switch v := h[name].(type) {
 	case int64:
-		return int(n)
+		n = v
 	case int32:
-		return int(n)
+		n = int64(v)
 	case int16:
-		return int(n)
+		n = int64(v)
 	case int8:
-		return int(n)
+		n = int64(v)
 	case byte:
-		return int(n)
+		n = int64(v)
+	case uint16:
+		n = int64(v)
+	case uint32:
+		n = int64(v)
 	case int:
-		return n
+		n = int64(v)
 	}
-	return 0
+	return int(min(max(n, 0), largestNumber))
 }

@@ -114,7 +114,7 @@ func (c *cutter) sameLabel(i int) int {
 }
 
 func (c *cutter) reject(position, reason string, record []byte) error {
-	return c.parts.reject(c.ctx, Reject{Position: position, Reason: reason, Record: rawText(record)})
+	return c.parts.reject(c.ctx, Reject{Position: position, Reason: reason, Record: rawText(bytes.TrimRight(record, "\r\n"))})
 }
 
 const maxRejectText = 4 << 10

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -87,12 +88,15 @@ type run func(context.Context, settings.Settings, *daemon.Daemon) error
 
 var stages = map[string]run{"fetch": workers.Fetch, "delta": workers.Delta, "annotate": workers.Annotate, "rollup": workers.Rollup}
 
-// start starts n workers of every stage in this process, and returns what stops
-// them and waits for them.
-func (s *system) start(n int) (stop func()) {
+// start starts n workers of some stages (all, if none is named) in this process,
+// and returns what stops them and waits for them.
+func (s *system) start(n int, names ...string) (stop func()) {
 	ctx, cancel := context.WithCancel(s.t.Context())
 	var running sync.WaitGroup
 	for name, work := range stages {
+		if len(names) > 0 && !slices.Contains(names, name) {
+			continue
+		}
 		for range n {
 			running.Go(func() {
 				d := &daemon.Daemon{Name: name, Log: s.log.Named(name), Metrics: prometheus.NewRegistry(), Health: daemon.NewHealth()}
@@ -222,12 +226,87 @@ func (s *system) documentLines(source string) []string {
 	s.t.Helper()
 	var lines []string
 	for _, d := range s.documents(source) {
-		text, err := json.Marshal(d) // sorts the names
+		text, err := json.Marshal(sorted(d))
 		if err != nil {
 			s.t.Fatal(err)
 		}
 		lines = append(lines, string(text))
 	}
-	sortLines(lines)
+	slices.Sort(lines)
 	return lines
+}
+
+// sorted makes maps of documents, whose names json.Marshal sorts: the days of a
+// document stand in the order in which they were first written.
+func sorted(v any) any {
+	switch v := v.(type) {
+	case bson.M:
+		m := map[string]any{}
+		for name, e := range v {
+			m[name] = sorted(e)
+		}
+		return m
+	case bson.D:
+		m := map[string]any{}
+		for _, e := range v {
+			m[e.Key] = sorted(e.Value)
+		}
+		return m
+	case bson.A:
+		for i := range v {
+			v[i] = sorted(v[i])
+		}
+	}
+	return v
+}
+
+// take takes n messages out of a queue.
+func (s *system) take(queue string, n int) []pipeline.Envelope {
+	s.t.Helper()
+	cfg := s.cfg.RabbitMQ
+	cfg.Prefetch = n
+	broker := rabbit.New(cfg, func(string, error) {})
+	defer broker.Close()
+	deliveries, err := broker.Consume(s.t.Context(), queue)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var taken []pipeline.Envelope
+	for limit := time.After(patience); len(taken) < n; {
+		select {
+		case d := <-deliveries:
+			if err := d.Ack(); err != nil {
+				s.t.Fatal(err)
+			}
+			taken = append(taken, d.Envelope)
+		case <-limit:
+			s.t.Fatalf("%d of %d messages in %s", len(taken), n, queue)
+		}
+	}
+	return taken
+}
+
+// patience is how long a test waits for what takes a second.
+const patience = time.Minute
+
+func (s *system) want(what string, got, want any) {
+	s.t.Helper()
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		s.t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+// sameLines reports the first line that differs.
+func (s *system) sameLines(what string, got, want []string) {
+	s.t.Helper()
+	for i := range max(len(got), len(want)) {
+		switch {
+		case i >= len(got):
+			s.t.Fatalf("%s: line %d is missing: %s", what, i, want[i])
+		case i >= len(want):
+			s.t.Fatalf("%s: line %d is too much: %s", what, i, got[i])
+		case got[i] != want[i]:
+			s.t.Fatalf("%s: line %d:\n got %s\nwant %s", what, i, got[i], want[i])
+		}
+	}
 }

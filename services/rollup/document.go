@@ -287,5 +287,26 @@ func (d *Document) update(rev int64, spec *source.Rollup) bson.D {
 	if d.All && d.Half != noHalf {
 		set = append(set, bson.E{Key: "days", Value: days})
 	}
-	return bson.D{{Key: "$set", Value: set}, {Key: "$unset", Value: unset}}
+	return bson.D{{Key: "$set", Value: ordered(set)}, {Key: "$unset", Value: unset}}
+}
+
+// ordered sorts the names in all maps, so that equal documents have equal bytes.
+func ordered(v any) any {
+	switch v := v.(type) {
+	case bson.M:
+		d := make(bson.D, 0, len(v))
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			d = append(d, bson.E{Key: name, Value: ordered(v[name])})
+		}
+		return d
+	case bson.D:
+		for i := range v {
+			v[i].Value = ordered(v[i].Value)
+		}
+	case bson.A:
+		for i := range v {
+			v[i] = ordered(v[i])
+		}
+	}
+	return v
 }

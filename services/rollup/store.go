@@ -207,7 +207,7 @@ func (c *claim) count(ctx context.Context, tx pgx.Tx) error {
 			AND NOT EXISTS (SELECT 1 FROM written w WHERE w.job_id = now.job_id AND w.object_id = now.object_id AND w.half = now.half)
 		)
 		INSERT INTO ledger (stage, message_id, job_id, state, counts)
-		SELECT $5, 'write/' || $6::text, job_id, 'done', jsonb_build_object('documents.written', count(*))
+		SELECT $5, 'write/' || $6::text || '/' || job_id, job_id, 'done', jsonb_build_object('documents.written', count(*))
 		FROM (SELECT * FROM early UNION ALL SELECT * FROM last) AS w
 		GROUP BY job_id`, jobs, objects, halves, c.settled, Name, fmt.Sprint(c.rev))
 	return err

@@ -20,6 +20,7 @@ func (a *app) source() *cobra.Command {
 		Args:    cobra.ArbitraryArgs,
 		RunE:    onlyGroup,
 	}
+	cmd.SuggestionsMinimumDistance = 2
 	cmd.AddCommand(a.sourceList(), a.sourceLint(), a.sourceExplain())
 	return cmd
 }

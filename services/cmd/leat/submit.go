@@ -89,7 +89,7 @@ func (a *app) submitJob(ctx context.Context, c *client.Client, body []byte, f su
 	}
 	s, err := c.Prepare(body, time.Now())
 	if err != nil {
-		return err
+		return exit{exitUsage, err}
 	}
 	if err := c.Submit(ctx, s); err != nil {
 		return err
