@@ -60,26 +60,41 @@ type shownDocument struct {
 	Rev   int64               `json:"rev"`
 	Name  string              `json:"name"`
 	Path  []string            `json:"path"`
-	Attrs json.RawMessage     `json:"attrs"`
-	Tags  json.RawMessage     `json:"tags"`
+	Attrs values              `json:"attrs"`
+	Tags  values              `json:"tags"`
 	Days  map[string]shownDay `json:"days"`
 }
 
 type shownDay struct {
-	Metrics json.RawMessage            `json:"m"`
-	Hours   map[string]json.RawMessage `json:"h"`
+	Metrics values            `json:"m"`
+	Hours   map[string]values `json:"h"`
 	By      []struct {
-		Dimensions json.RawMessage `json:"d"`
-		Metrics    json.RawMessage `json:"m"`
+		Dimensions values `json:"d"`
+		Metrics    values `json:"m"`
 	} `json:"by"`
 	More bool `json:"by_more"`
 }
 
+// Values are by name, which MongoDB keeps in no order.
+type values map[string]json.RawMessage
+
+// String writes the values as JSON, sorted by name.
+func (v values) String() string {
+	if len(v) == 0 {
+		return "{}"
+	}
+	text, err := json.Marshal(map[string]json.RawMessage(v))
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
 func showDocuments(w io.Writer, s client.Shown, documents []shownDocument, days int) {
-	fmt.Fprintf(w, "%s/%s of %s: %d rows of stats of its own, %d documents\n", s.Type, s.Key, s.Source, s.Stats, len(documents))
+	fmt.Fprintf(w, "%s/%s of source %s; rows of stats of its own: %d; documents: %d\n", s.Type, s.Key, s.Source, s.Stats, len(documents))
 	for _, d := range documents {
-		fmt.Fprintf(w, "\n_id    %s\nrev    %d\nname   %s\npath   %s\nattrs  %s\ntags   %s\n",
-			d.ID, d.Rev, d.Name, strings.Join(d.Path, " > "), d.Attrs, d.Tags)
+		fmt.Fprintf(w, "\n_id    %s\nrev    %d\nname   %s\npath   [%s]\nattrs  %s\ntags   %s\n",
+			d.ID, d.Rev, d.Name, strings.Join(d.Path, ", "), d.Attrs, d.Tags)
 		all := slices.Sorted(maps.Keys(d.Days))
 		if left := len(all) - days; days > 0 && left > 0 {
 			fmt.Fprintf(w, "days   %d, the first %s; --days 0 shows all\n", len(all), all[0])
