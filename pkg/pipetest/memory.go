@@ -193,6 +193,13 @@ func (m *Memory) Log() []string {
 	return slices.Clone(m.log)
 }
 
+// Note adds to the log what another fake of the test did.
+func (m *Memory) Note(act string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.note(act)
+}
+
 func (m *Memory) note(act string) {
 	m.log = append(m.log, act)
 	m.wake()
