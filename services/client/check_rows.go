@@ -175,9 +175,8 @@ func listedIn(ctx context.Context, tx pgx.Tx, docs []document) (map[document]boo
 func markedIn(ctx context.Context, tx pgx.Tx, docs []document) (map[document]bool, error) {
 	return those(ctx, tx, docs, `
 		SELECT w.i FROM unnest($1::bigint[], $2::text[], $3::text[]) WITH ORDINALITY AS w(object_id, half, place, i)
-		WHERE EXISTS (
-			SELECT 1 FROM dirty d WHERE d.object_id = w.object_id
-			AND (w.object_id <> 0 AND d.half IN (w.half, '') OR w.object_id = 0 AND d.half = w.place))`)
+		WHERE EXISTS (SELECT 1 FROM dirty d WHERE d.object_id = w.object_id AND d.object_id <> 0 AND d.half IN (w.half, ''))
+		OR EXISTS (SELECT 1 FROM dirty d WHERE d.object_id = 0 AND d.half = w.place)`)
 }
 
 // those runs a statement that picks documents by their place in the list.

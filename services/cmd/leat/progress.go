@@ -15,10 +15,11 @@ import (
 // A progress shows how far a job is: as a bar on a terminal, else as a line now
 // and then.
 type progress struct {
-	say  func(string)
-	bar  *progressbar.ProgressBar // nil: not a terminal
-	last string
-	next time.Time
+	say func(string)
+	bar *progressbar.ProgressBar // nil: not a terminal
+
+	last, state string // what was said last
+	next        time.Time
 }
 
 // lineEvery is how often a line is written where there is no terminal.
@@ -43,9 +44,10 @@ func (p *progress) show(j client.Job) {
 		_ = p.bar.Set64(min(done, total-1)) // a bar that cannot be drawn is not missed
 		return
 	}
-	if now := time.Now(); text != p.last && now.After(p.next) {
+	now := time.Now()
+	if text != p.last && (j.State != p.state || now.After(p.next)) {
 		p.say(text)
-		p.last, p.next = text, now.Add(lineEvery)
+		p.last, p.state, p.next = text, j.State, now.Add(lineEvery)
 	}
 }
 

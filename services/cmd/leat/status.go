@@ -33,13 +33,16 @@ With a server away it shows the rest. The exit status is 1 if one is away.`,
 }
 
 func showStatus(w io.Writer, s client.Status) {
-	rows := []string{"SERVER\tSTATE\tVERSION"}
+	rows := []string{"SERVER\tVERSION\tSTATE"}
 	for _, server := range s.Servers {
 		state := "up"
-		if !server.Up {
-			state = "away: " + server.Error
+		switch {
+		case !server.Up && server.Version != "":
+			state = "up, but: " + short(server.Error)
+		case !server.Up:
+			state = "away: " + short(server.Error)
 		}
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%s", server.Name, state, server.Version))
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s", server.Name, server.Version, state))
 	}
 	table(w, rows...)
 	if s.Queues != nil {

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// call runs leat on servers that are not there.
+func call(t *testing.T, in string, args ...string) (status int, out, errs string) {
+	t.Helper()
+	t.Setenv("LEAT_RABBITMQ_URL", "amqp://leat:secret@127.0.0.1:1/")
+	t.Setenv("LEAT_RABBITMQ_MANAGEMENT_URL", "http://leat:secret@127.0.0.1:1")
+	t.Setenv("LEAT_POSTGRES_URL", "postgres://leat:secret@127.0.0.1:1/leat")
+	t.Setenv("LEAT_MONGODB_URL", "mongodb://leat:secret@127.0.0.1:1/?serverSelectionTimeoutMS=100&connectTimeoutMS=100")
+	t.Setenv("LEAT_SOURCES", "../../../config/sources")
+	var stdout, stderr bytes.Buffer
+	status = run(args, strings.NewReader(in), &stdout, &stderr)
+	if strings.Contains(stdout.String()+stderr.String(), "secret") {
+		t.Errorf("leat %s prints a password:\n%s%s", strings.Join(args, " "), &stdout, &stderr)
+	}
+	return status, stdout.String(), stderr.String()
+}
+
+func TestUsageErrors(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want string // in the one line on stderr
+	}{
+		{[]string{"jbos"}, `unknown command "jbos"; did you mean jobs`},
+		{[]string{"source", "lnt"}, `unknown command "lnt"; did you mean list or lint?`},
+		{[]string{"jobs", "--lmit", "3"}, "unknown flag: --lmit; `leat jobs --help`"},
+		{[]string{"jobs", "--limit", "x"}, `invalid argument "x" for "--limit"`},
+		{[]string{"jobs", "--limit", "0"}, "--limit: found 0"},
+		{[]string{"jobs", "--state", "open"}, `--state: found "open"; allowed are queued`},
+		{[]string{"jobs", "ads"}, "takes no argument"},
+		{[]string{"job"}, "takes the id of a job"},
+		{[]string{"rejects", "a", "b"}, "takes the id of a job"},
+		{[]string{"submit"}, "no job is given"},
+		{[]string{"submit", "{}"}, "source is missing"},
+		{[]string{"submit", "{}", "{}"}, "single quotes"},
+		{[]string{"submit", "{}", "--source", "ads"}, "not both"},
+		{[]string{"submit", "--source", "ads", "--mode", "nightly"}, "allowed are refresh"},
+		{[]string{"submit", "--source", "sda"}, `found "sda"; in`},
+		{[]string{"submit", "--source", "ads", "--account", "nobody"}, "source ads has acme, globex"},
+		{[]string{"submit", "--source", "ads", "--timeout", "3s"}, "--timeout is for --wait"},
+		{[]string{"source", "explain"}, "takes the name of a source"},
+		{[]string{"--config", "/nowhere.yaml", "status"}, "/nowhere.yaml"},
+	} {
+		status, out, errs := call(t, "", test.args...)
+		if status != exitUsage || out != "" {
+			t.Errorf("leat %v: status %d, stdout %q; want 2 and nothing", test.args, status, out)
+		}
+		if !strings.HasPrefix(errs, "leat: ") || !strings.Contains(errs, test.want) || strings.Count(errs, "\n") != 1 {
+			t.Errorf("leat %v: stderr %q, want one line with %q", test.args, errs, test.want)
+		}
+	}
+}
+
+func TestServersAway(t *testing.T) {
+	for _, test := range []struct {
+		args   []string
+		in     string
+		status int
+		want   string
+	}{
+		{[]string{"jobs"}, "", exitFailed, "PostgreSQL"},
+		{[]string{"job", "0198aaaa"}, "", exitFailed, "PostgreSQL"},
+		{[]string{"check"}, "", exitUsage, "PostgreSQL"},
+		{[]string{"migrate", "--wait", "1ms"}, "", exitFailed, "PostgreSQL"},
+		{[]string{"submit", "-"}, `{"source":"ads"}`, exitFailed, "rabbitmq"},
+	} {
+		status, _, errs := call(t, test.in, test.args...)
+		lines := strings.Split(strings.TrimSpace(errs), "\n")
+		last := lines[len(lines)-1]
+		if status != test.status || !strings.HasPrefix(last, "leat: ") || !strings.Contains(last, test.want) {
+			t.Errorf("leat %v: status %d, stderr %q; want %d and a line about %s", test.args, status, errs, test.status, test.want)
+		}
+	}
+}
+
+func TestStatusWithAllServersAway(t *testing.T) {
+	status, out, _ := call(t, "", "status", "--json")
+	var s struct{ Servers []struct{ Up bool } }
+	if err := json.Unmarshal([]byte(out), &s); err != nil || len(s.Servers) != 3 || status != exitFailed {
+		t.Errorf("status %d, %v:\n%s", status, err, out)
+	}
+	if _, out, _ := call(t, "", "status"); strings.Count(out, "away: ") != 3 {
+		t.Errorf("want three servers away:\n%s", out)
+	}
+}
+
+func TestWhatNeedsNoServer(t *testing.T) {
+	bad := filepath.Join(t.TempDir(), "bad.yaml")
+	if err := os.WriteFile(bad, []byte("source: bad\nrecords: 3\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		args   []string
+		status int
+		want   string // on stdout
+	}{
+		{nil, exitOK, "leat migrate"},
+		{[]string{"--version"}, exitOK, "leat "},
+		{[]string{"help", "check"}, exitOK, "The exit status is 0 when all agrees"},
+		{[]string{"source"}, exitOK, "leat source explain ads"},
+		{[]string{"source", "list"}, exitOK, "covid"},
+		{[]string{"source", "list", "--json"}, exitOK, `"name": "covid"`},
+		{[]string{"source", "lint"}, exitOK, "are fine"},
+		{[]string{"source", "lint", bad}, exitFailed, bad + ":2:"},
+		{[]string{"source", "explain", "ads"}, exitOK, "Source ads"},
+	} {
+		status, out, errs := call(t, "", test.args...)
+		if status != test.status || !strings.Contains(out, test.want) {
+			t.Errorf("leat %v: status %d, want %d; stdout %q, want %q in it; stderr %q", test.args, status, test.status, out, test.want, errs)
+		}
+	}
+}
