@@ -47,7 +47,7 @@ func (d document) place() string { return d.source + "/" + d.id }
 // every difference that is still there on a second look.
 func (c *Client) Check(ctx context.Context, what Checking, tell func(Difference)) (Checked, error) {
 	start := time.Now()
-	k := &check{Client: c, tell: tell}
+	k := &check{Client: c, tell: tell, Checked: Checked{Repairs: []Repair{}}}
 	err := k.run(ctx, what)
 	k.Seconds = time.Since(start).Seconds()
 	return k.Checked, err

@@ -29,7 +29,7 @@ func newProgress(w io.Writer, say func(string)) *progress {
 	p := &progress{say: say}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		p.bar = progressbar.NewOptions64(1, progressbar.OptionSetWriter(w), progressbar.OptionClearOnFinish(),
-			progressbar.OptionSetPredictTime(false), progressbar.OptionSetWidth(30))
+			progressbar.OptionSetPredictTime(false), progressbar.OptionSetWidth(15))
 	}
 	return p
 }
@@ -65,6 +65,6 @@ func (p *progress) end() {
 }
 
 func progressLine(j client.Job) string {
-	return fmt.Sprintf("%s: %d of %d parts done, %d documents written, %d objects to write",
+	return fmt.Sprintf("%s: %d of %d parts, %d documents, %d to write",
 		j.State, j.Progress.Parts.Done, j.Progress.Parts.Fetched, j.Progress.Documents.Written, j.Progress.Documents.Waiting)
 }
