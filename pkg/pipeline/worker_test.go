@@ -381,9 +381,9 @@ func TestALongOutageGivesBackAndProbes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var down atomic.Bool
 		down.Store(true)
-		var handled, probed int
+		var handled, probed atomic.Int64
 		b := build(t, handler(func(_ context.Context, in pipeline.Batch) ([]pipeline.Envelope, error) {
-			handled++
+			handled.Add(1)
 			if in[0].Attempt+in[0].Waited > 0 {
 				t.Errorf("%s: attempt %d, waited %d after an outage", in[0].ID, in[0].Attempt, in[0].Waited)
 			}
@@ -393,7 +393,7 @@ func TestALongOutageGivesBackAndProbes(t *testing.T) {
 			return echo(in), nil
 		}))
 		b.Probe = func(context.Context) error {
-			if probed++; down.Load() && probed > 1 {
+			if n := probed.Add(1); down.Load() && n > 1 {
 				return errors.New("connection refused")
 			}
 			return nil
@@ -408,12 +408,12 @@ func TestALongOutageGivesBackAndProbes(t *testing.T) {
 		if b.times("release") != 1 {
 			t.Errorf("gave back %d times in two minutes, want once", b.times("release"))
 		}
-		tried, asked := handled, probed
+		tried, asked := handled.Load(), probed.Load()
 		after(time.Hour)
-		if handled != tried {
-			t.Errorf("took messages %d times while the server was away", handled-tried)
+		if handled.Load() != tried {
+			t.Errorf("took messages %d times while the server was away", handled.Load()-tried)
 		}
-		if n := probed - asked; n < 100 || n > 400 {
+		if n := probed.Load() - asked; n < 100 || n > 400 {
 			t.Errorf("asked %d times in an hour, want every 15 to 30 seconds", n)
 		}
 		down.Store(false)
