@@ -116,10 +116,10 @@ func (Updates) Kind() string { return KindUpdates }
 
 // An Update is one document's.
 type Update struct {
-	Source string         `json:"source"`
-	ID     string         `json:"id"` // the document's _id
-	Rev    int64          `json:"rev"`
-	Name   string         `json:"name"`
-	Gone   bool           `json:"gone,omitempty"` // the document is no more
-	Days   map[string]any `json:"days,omitempty"` // the sums of the days that differ; empty: the day has none left
+	Source string                     `json:"source"`
+	ID     string                     `json:"id"` // the document's _id
+	Rev    int64                      `json:"rev"`
+	Name   string                     `json:"name"`
+	Gone   bool                       `json:"gone,omitempty"` // the document is no more
+	Days   map[string]json.RawMessage `json:"days,omitempty"` // the sums of the days that differ; empty: the day has none left
 }

@@ -272,45 +272,48 @@ func (s *Sum) Add(v Value) {
 // IsZero reports whether the sum is zero.
 func (s Sum) IsZero() bool { return s == Sum{} }
 
-// Number returns the sum as an int64 when it is whole and fits, else as the
-// nearest float64: the two types a document holds.
-func (s Sum) Number() any {
-	magnitude, negative := s, s.hi < 0
-	if negative {
+// split returns the sum's whole part, as 128 bits, and its millionths.
+func (s Sum) split() (hi, lo, rest uint64, negative bool) {
+	magnitude := s
+	if negative = s.hi < 0; negative {
 		var borrow uint64
 		magnitude.lo, borrow = bits.Sub64(0, s.lo, 0)
 		magnitude.hi = -s.hi - int64(borrow)
 	}
-	high, mid := uint64(magnitude.hi)/one, uint64(magnitude.hi)%one
-	quotient, rest := bits.Div64(mid, magnitude.lo, one)
-	if rest == 0 && high == 0 && quotient < 1<<63 {
+	hi = uint64(magnitude.hi) / one
+	lo, rest = bits.Div64(uint64(magnitude.hi)%one, magnitude.lo, one)
+	return hi, lo, rest, negative
+}
+
+// Number returns the sum as an int64 when it is whole and fits, else as the
+// nearest float64: the two types a document holds.
+func (s Sum) Number() any {
+	hi, lo, rest, negative := s.split()
+	if rest == 0 && hi == 0 && lo < 1<<63 {
 		if negative {
-			return -int64(quotient)
+			return -int64(lo)
 		}
-		return int64(quotient)
+		return int64(lo)
 	}
-	text := appendFraction(decimal(high, quotient), rest)
-	f, _ := strconv.ParseFloat(string(text), 64) // digits and a point: it parses, and 38 digits fit
-	if negative {
-		f = -f
-	}
+	f, _ := strconv.ParseFloat(string(s.Append(nil)), 64) // digits and a point: it parses, and 38 digits fit
 	return f
 }
 
-// decimal writes the 128-bit number hi<<64 + lo.
-func decimal(hi, lo uint64) []byte {
+// Append writes the sum to b without exponent or trailing zeros.
+func (s Sum) Append(b []byte) []byte {
+	hi, lo, rest, negative := s.split()
+	if negative {
+		b = append(b, '-')
+	}
+	return appendFraction(appendWhole(b, hi, lo), rest)
+}
+
+// appendWhole writes the 128-bit number hi<<64 + lo.
+func appendWhole(b []byte, hi, lo uint64) []byte {
 	if hi == 0 {
-		return strconv.AppendUint(nil, lo, 10)
+		return strconv.AppendUint(b, lo, 10)
 	}
 	const chunk = 10_000_000_000_000_000_000
 	quotient, rest := bits.Div64(hi%chunk, lo, chunk)
-	return fmt.Appendf(nil, "%d%019d", quotient, rest)
-}
-
-// Number returns a value as a document holds it: an int64 when it is whole, else
-// the nearest float64.
-func Number(v Value) any {
-	var s Sum
-	s.Add(v)
-	return s.Number()
+	return fmt.Appendf(b, "%d%019d", quotient, rest)
 }

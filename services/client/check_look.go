@@ -139,7 +139,7 @@ func expected(spec specs, d *rollup.Document) (bson.M, error) {
 	if d.Half == allTime && rollsUp(src, d.Node.Type) {
 		return nil, nil
 	}
-	return d.Expected(&src.Rollup), nil
+	return d.Expected()
 }
 
 // rollsUp reports whether objects of a type have a document for each half-year.

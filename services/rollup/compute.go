@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/leatflow/leat/pkg/metric"
+	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/postgres"
 	"github.com/leatflow/leat/pkg/source"
 	"github.com/leatflow/leat/services/tree"
@@ -30,7 +31,7 @@ type Want struct {
 // read once; a document whose days have no rows and whose half-year has none
 // either is Gone.
 func Compute(ctx context.Context, q tree.Querier, spec func(sourceName string) (*source.Source, error), wants []Want) ([]*Document, error) {
-	c := computer{spec: spec, docs: map[int64][]*Document{}}
+	c := computer{spec: spec, docs: map[int64][]*Document{}, lists: map[int64][]*Document{}, renderers: map[string]*renderer{}}
 	if err := c.build(ctx, q, wants); err != nil {
 		return nil, err
 	}
@@ -48,6 +49,11 @@ type computer struct {
 	all      []*Document
 	docs     map[int64][]*Document // by object
 	parentOf map[int64]int64       // of those below them
+	lists    map[int64][]*Document // by object: what its rows are added to
+
+	renderers map[string]*renderer // by source
+	places    places
+	names     metric.Names
 }
 
 // build makes the documents, without their sums.
@@ -71,8 +77,16 @@ func (c *computer) build(ctx context.Context, q tree.Querier, wants []Want) erro
 			continue
 		}
 		d := &Document{Node: node, Half: w.Half, Tags: tags[w.Object], All: w.All, Days: make(map[metric.Day]*Day, len(w.Days))}
+		if d.render, err = c.renderer(node.Source); err != nil {
+			return err
+		}
+		if w.Half != noHalf {
+			if d.first, d.last, err = metric.HalfDays(w.Half); err != nil {
+				return pipeline.Permanent(err)
+			}
+		}
 		for _, day := range w.Days {
-			d.Days[day] = newDay()
+			d.Days[day] = &Day{}
 		}
 		c.all = append(c.all, d)
 		if w.Half != noHalf {
@@ -86,13 +100,30 @@ func (c *computer) build(ctx context.Context, q tree.Querier, wants []Want) erro
 	return err
 }
 
+func (c *computer) renderer(sourceName string) (*renderer, error) {
+	if r := c.renderers[sourceName]; r != nil {
+		return r, nil
+	}
+	src, err := c.spec(sourceName)
+	if err != nil {
+		return nil, err
+	}
+	r := &renderer{places: &c.places, spec: &src.Rollup}
+	c.renderers[sourceName] = r
+	return r, nil
+}
+
 // above returns the documents that a row of an object is added to: its own and
 // those of its ancestors.
 func (c *computer) above(object int64) []*Document {
-	docs := c.docs[object]
-	for parent, ok := c.parentOf[object]; ok; parent, ok = c.parentOf[parent] {
-		docs = append(docs[:len(docs):len(docs)], c.docs[parent]...)
+	if docs, ok := c.lists[object]; ok {
+		return docs
 	}
+	docs := c.docs[object]
+	if parent, ok := c.parentOf[object]; ok {
+		docs = slices.Concat(docs, c.above(parent))
+	}
+	c.lists[object] = docs
 	return docs
 }
 
@@ -100,49 +131,45 @@ func (c *computer) above(object int64) []*Document {
 type span struct{ lo, hi metric.Day }
 
 // spans returns what to read, so that each row is read once whatever it is added to.
-func (c *computer) spans() (map[int64]span, error) {
+func (c *computer) spans() map[int64]span {
 	spans := map[int64]span{}
-	add := func(object int64) error {
+	add := func(object int64) {
 		for _, d := range c.above(object) {
-			lo, hi, err := d.span()
-			if err != nil {
-				return err
-			}
+			lo, hi := d.span()
 			s, ok := spans[object]
 			if !ok {
 				s = span{lo, hi}
 			}
 			spans[object] = span{min(s.lo, lo), max(s.hi, hi)}
 		}
-		return nil
 	}
 	for object := range c.docs {
-		if err := add(object); err != nil {
-			return nil, err
-		}
+		add(object)
 	}
 	for object := range c.parentOf {
-		if err := add(object); err != nil {
-			return nil, err
-		}
+		add(object)
 	}
-	return spans, nil
+	return spans
 }
 
 // span returns the first and the last day that a document asks for.
-func (d *Document) span() (lo, hi metric.Day, err error) {
+func (d *Document) span() (lo, hi metric.Day) {
 	if d.All || len(d.Days) == 0 {
-		return metric.HalfDays(d.Half)
+		return d.first, d.last
 	}
-	days := slices.Collect(maps.Keys(d.Days))
-	return slices.Min(days), slices.Max(days), nil
+	lo, hi = d.last, d.first
+	for day := range d.Days {
+		lo, hi = min(lo, day), max(hi, day)
+	}
+	return lo, hi
 }
 
 // sum adds the rows up.
 func (c *computer) sum(ctx context.Context, q tree.Querier) error {
-	spans, err := c.spans()
-	if err != nil || len(spans) == 0 {
-		return err
+	c.places.byName = map[string]int{}
+	spans := c.spans()
+	if len(spans) == 0 {
+		return nil
 	}
 	var ids []int64
 	var lows, highs []metric.Day
@@ -158,41 +185,70 @@ func (c *computer) sum(ctx context.Context, q tree.Querier) error {
 	if err != nil {
 		return err
 	}
-	var names metric.Names
 	var st stat
+	var dims string
 	var metrics, hours []byte
-	_, err = pgx.ForEachRow(rows, []any{&st.Object, &st.Day, &st.Dims, &metrics, &hours}, func() (err error) {
-		if st.Metrics, err = names.Read(metrics); err != nil {
-			return err
-		}
-		if st.Hours = nil; hours != nil {
-			if err := json.Unmarshal(hours, &st.Hours); err != nil {
-				return err
-			}
-		}
-		return c.add(st)
+	_, err = pgx.ForEachRow(rows, []any{&st.Object, &st.Day, &dims, &metrics, &hours}, func() error {
+		return c.add(&st, dims, metrics, hours)
 	})
+	for _, r := range c.renderers {
+		r.order = c.places.sorted()
+	}
 	return err
 }
 
-func (c *computer) add(st stat) error {
-	half := st.Day.Half()
-	for _, d := range c.above(st.Object) {
-		day := d.Days[st.Day]
-		if day == nil && d.All && d.Half == half {
-			day = newDay()
-			d.Days[st.Day] = day
-		}
-		if day == nil || d.Half != half {
-			continue
-		}
-		src, err := c.spec(d.Node.Source)
-		if err != nil {
+// add adds a row to the days that ask for it.
+func (c *computer) add(st *stat, dims string, metrics, hours []byte) (err error) {
+	docs := c.above(st.Object)
+	if len(docs) == 0 {
+		return nil
+	}
+	spec := docs[0].render.spec // all of a tree are of one source
+	if st.Metrics, err = c.place(st.Metrics[:0], metrics, spec); err != nil {
+		return err
+	}
+	if st.Hours = nil; hours != nil && spec.Hours {
+		if st.Hours, err = c.placeHours(hours, spec); err != nil {
 			return err
 		}
-		day.add(st, d.Node.ID == st.Object, &src.Rollup)
+	}
+	st.by = project(dims, spec.Dimensions)
+	for _, d := range docs {
+		day := d.Days[st.Day]
+		if day == nil && d.All && d.first <= st.Day && st.Day <= d.last {
+			day = &Day{}
+			d.Days[st.Day] = day
+		}
+		if day != nil {
+			day.add(st, d.Node.ID == st.Object, spec)
+		}
 	}
 	return nil
+}
+
+// place reads metrics and gives each its place.
+func (c *computer) place(out []placed, text []byte, spec *source.Rollup) ([]placed, error) {
+	set, err := c.names.Read(text)
+	for _, m := range set {
+		out = append(out, placed{c.places.of(m.Name), m.Value, slices.Contains(spec.NotSummed, m.Name)})
+	}
+	return out, err
+}
+
+func (c *computer) placeHours(text []byte, spec *source.Rollup) ([]placedHour, error) {
+	var hours map[int]json.RawMessage
+	if err := json.Unmarshal(text, &hours); err != nil {
+		return nil, err
+	}
+	out := make([]placedHour, 0, len(hours))
+	for h, text := range hours {
+		metrics, err := c.place(nil, text, spec)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, placedHour{h, metrics})
+	}
+	return out, nil
 }
 
 // findGone finds the documents that should not be: those of a half-year without
@@ -206,12 +262,8 @@ func (c *computer) findGone(ctx context.Context, q tree.Querier) error {
 			continue
 		}
 		d.Gone = true
-		lo, hi, err := metric.HalfDays(d.Half)
-		if err != nil {
-			return err
-		}
 		for _, object := range c.below(d.Node.ID) {
-			indexes, ids, lows, highs = append(indexes, i), append(ids, object), append(lows, lo), append(highs, hi)
+			indexes, ids, lows, highs = append(indexes, i), append(ids, object), append(lows, d.first), append(highs, d.last)
 		}
 	}
 	if len(ids) == 0 {

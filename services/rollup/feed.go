@@ -3,28 +3,22 @@ package rollup
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/leatflow/leat/pkg/event"
 	"github.com/leatflow/leat/pkg/pipeline"
-	"github.com/leatflow/leat/pkg/source"
 )
 
 // updates are the messages for the feed: one a bulk of documents.
-func (c *claim) updates(queue string, spec func(string) (*source.Source, error)) ([]pipeline.Envelope, error) {
+func (c *claim) updates(queue string) ([]pipeline.Envelope, error) {
 	var entries []event.Update
 	for _, d := range c.docs {
 		if c.redo[d.Node.ID] || c.refused[d] != "" {
 			continue
 		}
-		src, err := spec(d.Node.Source)
-		if err != nil {
-			return nil, err
-		}
-		entries = append(entries, d.entry(c.rev, &src.Rollup))
+		entries = append(entries, d.entry(c.rev))
 	}
 	var out []pipeline.Envelope
 	for chunk := range slices.Chunk(entries, bulkSize) {
@@ -40,13 +34,28 @@ func (c *claim) updates(queue string, spec func(string) (*source.Source, error))
 	return out, nil
 }
 
-func (d *Document) entry(rev int64, spec *source.Rollup) event.Update {
-	u := event.Update{Source: d.Node.Source, ID: d.ID(), Rev: rev, Gone: d.Gone, Name: d.Node.Name, Days: map[string]any{}}
-	for _, day := range slices.Sorted(maps.Keys(d.Days)) {
-		u.Days[day.String()] = struct{}{}
-		if m := d.Days[day].bson(spec); m != nil {
-			u.Days[day.String()] = m["m"]
-		}
+func (d *Document) entry(rev int64) event.Update {
+	u := event.Update{Source: d.Node.Source, ID: d.ID(), Rev: rev, Gone: d.Gone, Name: d.Node.Name, Days: make(map[string]json.RawMessage, len(d.Days))}
+	for day, sums := range d.Days {
+		u.Days[day.String()] = d.render.json(sums.total)
 	}
 	return u
+}
+
+// json writes sums as the feed has them: exact decimals, zeros absent.
+func (r *renderer) json(s sums) []byte {
+	b := []byte{'{'}
+	for _, i := range r.order {
+		if i >= len(s) || s[i].IsZero() {
+			continue
+		}
+		if len(b) > 1 {
+			b = append(b, ',')
+		}
+		b = append(b, '"')
+		b = append(b, r.names[i]...)
+		b = append(b, '"', ':')
+		b = s[i].Append(b)
+	}
+	return append(b, '}')
 }

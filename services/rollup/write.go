@@ -127,18 +127,13 @@ func (s *Stage) send(ctx context.Context, c *claim) error {
 	for _, d := range c.docs {
 		bySource[d.Node.Source] = append(bySource[d.Node.Source], d)
 	}
-	spec := s.latest(ctx)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(bulks)
 	outcomes := make(chan bulkOutcome, len(c.docs)/bulkSize+len(bySource)+1)
 	for _, name := range slices.Sorted(maps.Keys(bySource)) {
-		src, err := spec(name)
-		if err != nil {
-			return err
-		}
 		for chunk := range slices.Chunk(bySource[name], bulkSize) {
 			group.Go(func() error {
-				outcome, err := s.bulk(ctx, chunk, c.rev, &src.Rollup)
+				outcome, err := s.bulk(ctx, chunk, c.rev)
 				outcomes <- outcome
 				return err
 			})
@@ -166,13 +161,13 @@ const duplicateKey = 11000
 
 // bulk writes documents of one source. An upsert that finds no document with an
 // older rev inserts, and where there is a newer one, that is a duplicate key.
-func (s *Stage) bulk(ctx context.Context, docs []*Document, rev int64, spec *source.Rollup) (bulkOutcome, error) {
+func (s *Stage) bulk(ctx context.Context, docs []*Document, rev int64) (bulkOutcome, error) {
 	out := bulkOutcome{refused: map[*Document]string{}}
 	models := make([]mongo.WriteModel, len(docs))
 	for i, d := range docs {
-		update := d.update(rev, spec)
-		if d.Gone {
-			update = gone(rev)
+		update := gone(rev)
+		if !d.Gone {
+			update = d.update(rev)
 		}
 		models[i] = mongo.NewUpdateOneModel().SetUpsert(true).SetUpdate(update).
 			SetFilter(bson.D{{Key: "_id", Value: d.ID()}, {Key: "rev", Value: bson.D{{Key: "$lt", Value: rev}}}})
@@ -249,7 +244,7 @@ func (s *Stage) removeOrphans(ctx context.Context, c *claim) error {
 // announce publishes the written documents to the feed, and the refused ones as
 // dead letters.
 func (s *Stage) announce(ctx context.Context, c *claim) error {
-	updates, err := c.updates(s.Feed, s.latest(ctx))
+	updates, err := c.updates(s.Feed)
 	if err != nil {
 		return err
 	}
