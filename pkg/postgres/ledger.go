@@ -82,9 +82,10 @@ func recall(ctx context.Context, tx pgx.Tx, stage string, in pipeline.Batch) (fr
 	}
 	rows, err := tx.Query(ctx, `
 		SELECT m.id, j.id IS NOT NULL, coalesce(l.state, ''), coalesce(l.replay, 0), l.outputs, coalesce(l.error, '')
-		FROM unnest($2::text[], $3::uuid[]) AS m(id, job)
+		FROM unnest($2::text[], $3::uuid[]) WITH ORDINALITY AS m(id, job, n)
 		LEFT JOIN ledger l ON l.stage = $1 AND l.message_id = m.id
-		LEFT JOIN jobs j ON j.id = m.job`, stage, ids, jobs)
+		LEFT JOIN jobs j ON j.id = m.job
+		ORDER BY m.n`, stage, ids, jobs)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -144,7 +145,7 @@ func record(ctx context.Context, tx pgx.Tx, stage string, in pipeline.Batch, res
 	rows := make([]row, len(in))
 	for i, d := range in {
 		r := results[i]
-		names := r.Names
+		names := slices.Clone(r.Names)
 		for _, o := range r.Outputs {
 			names = append(names, o.ID)
 		}
@@ -160,7 +161,7 @@ func record(ctx context.Context, tx pgx.Tx, stage string, in pipeline.Batch, res
 			counts jsonb, names text[], outputs jsonb, replay int)
 		ORDER BY r.id
 		ON CONFLICT (stage, message_id) DO UPDATE SET
-			state = 'done', observed_at = excluded.observed_at, seen = excluded.seen, counts = excluded.counts,
+			state = 'done', source = excluded.source, observed_at = excluded.observed_at, seen = excluded.seen, counts = excluded.counts,
 			names = excluded.names, outputs = excluded.outputs, replay = excluded.replay, error = NULL, done_at = now()
 		WHERE l.state = 'started' OR (l.state = 'dead' AND l.replay < excluded.replay)`, stage, rows)
 	if err == nil && tag.RowsAffected() != int64(len(in)) {
@@ -175,7 +176,8 @@ type Ledger struct {
 	Stage string
 }
 
-// Start implements pipeline.Ledger.
+// Start implements pipeline.Ledger. What is done kills nobody any more: its
+// starts are not counted.
 func (l Ledger) Start(ctx context.Context, e pipeline.Envelope) (starts int, err error) {
 	job, err := uuid.Parse(e.Job)
 	if err != nil {
@@ -184,7 +186,7 @@ func (l Ledger) Start(ctx context.Context, e pipeline.Envelope) (starts int, err
 	err = l.DB.QueryRow(ctx, `
 		INSERT INTO ledger AS l (stage, message_id, job_id, state, starts)
 		SELECT $1, $2, id, 'started', 1 FROM jobs WHERE id = $3
-		ON CONFLICT (stage, message_id) DO UPDATE SET starts = l.starts + 1
+		ON CONFLICT (stage, message_id) DO UPDATE SET starts = l.starts + 1 WHERE l.state <> 'done'
 		RETURNING starts`, l.Stage, e.ID, job).Scan(&starts)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, nil
@@ -198,7 +200,8 @@ func (l Ledger) Returned(ctx context.Context, e pipeline.Envelope) error {
 	return Classify(err)
 }
 
-// Dead implements pipeline.Ledger. A message without a job has no row.
+// Dead implements pipeline.Ledger. A message without a job has no row. When a
+// person brings it back, its starts count from none again.
 func (l Ledger) Dead(ctx context.Context, e pipeline.Envelope, d pipeline.Death) error {
 	job, err := uuid.Parse(e.Job)
 	if err != nil {
@@ -208,7 +211,8 @@ func (l Ledger) Dead(ctx context.Context, e pipeline.Envelope, d pipeline.Death)
 		INSERT INTO ledger AS l (stage, message_id, job_id, state, error, error_class, replay)
 		SELECT $1, $2, id, 'dead', $4, $5, $6 FROM jobs WHERE id = $3
 		ON CONFLICT (stage, message_id) DO UPDATE SET
-			state = 'dead', error = excluded.error, error_class = excluded.error_class, replay = excluded.replay, done_at = now()
+			state = 'dead', error = excluded.error, error_class = excluded.error_class,
+			replay = greatest(l.replay, excluded.replay), starts = 0, done_at = now()
 		WHERE l.state <> 'done'`, l.Stage, e.ID, job, plain(d.Reason), d.Class, e.Replay)
 	return Classify(err)
 }

@@ -88,9 +88,11 @@ func Classify(err error) error {
 		return err
 	case errors.Is(err, context.Canceled):
 		return err
+	case errors.As(err, &connect): // the password, the database: never the message's fault
+		return pipeline.Unavailable(err)
 	case errors.As(err, &pg):
 		return classifyState(pg.Code, err)
-	case errors.As(err, &connect), pgconn.SafeToRetry(err), errors.As(err, &network),
+	case pgconn.SafeToRetry(err), errors.As(err, &network),
 		errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
 		return pipeline.Unavailable(err)
 	}
@@ -102,7 +104,7 @@ func classifyState(code string, err error) error {
 	case "23505", "23503", "42P07": // two that do the same at once: the second time it is done
 		return err
 	}
-	switch code[:2] {
+	switch code[:min(len(code), 2)] {
 	case "08", "58":
 		return pipeline.Unavailable(err)
 	case "57":
@@ -110,7 +112,7 @@ func classifyState(code string, err error) error {
 			return pipeline.Unavailable(err)
 		}
 	case "53":
-		if code == "53300" { // too many connections: others hold them, and will let go
+		if code == "53300" || code == "53100" { // connections that others will let go, a disk that someone has to empty
 			return pipeline.Unavailable(err)
 		}
 	case "22", "23", "42":
