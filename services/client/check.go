@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -118,8 +119,9 @@ func (k *check) sourceNames(ctx context.Context, only string) ([]string, error) 
 		return nil, mongodb.Classify(fmt.Errorf("list collections: %w", err))
 	}
 	for _, name := range append(stored, collections...) {
-		known[name] = true
+		known[name] = !strings.HasPrefix(name, "system.") // those are the server's own
 	}
+	maps.DeleteFunc(known, func(_ string, ours bool) bool { return !ours })
 	switch {
 	case only == "":
 		return slices.Sorted(maps.Keys(known)), nil

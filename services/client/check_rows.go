@@ -218,10 +218,11 @@ func (k *check) sumHours(ctx context.Context, objects []object) error {
 	var source, day, rule, dims, metrics, sums string
 	_, err = pgx.ForEachRow(rows, []any{&source, &id, &day, &rule, &dims, &metrics, &sums}, func() error {
 		place := fmt.Sprintf("%s/%s stats %s", source, byID[id].prefix(), day)
-		for name, value := range map[string]string{"rule": rule, "dims": dims} {
-			if value != "" {
-				place += fmt.Sprintf(" %s %q", name, value)
-			}
+		if rule != "" {
+			place += fmt.Sprintf(" rule %q", rule)
+		}
+		if dims != "" {
+			place += fmt.Sprintf(" dims %q", dims)
 		}
 		k.found(whole(place, fmt.Sprintf("the hours add up to %s, the day says %s", sums, metrics)))
 		k.Beyond++

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -98,7 +97,7 @@ func pick(id string, found []JobRow) (JobRow, error) {
 }
 
 // row returns a job by its whole id; false when there is none yet.
-func (c *Client) row(ctx context.Context, id uuid.UUID) (JobRow, bool, error) {
+func (c *Client) row(ctx context.Context, id string) (JobRow, bool, error) {
 	rows, err := c.db.Query(ctx, `SELECT `+jobColumns+` FROM jobs WHERE id = $1`, id)
 	if err != nil {
 		return JobRow{}, false, fmt.Errorf("read job: %w", err)

@@ -44,25 +44,24 @@ type MigratedMongo struct {
 	Created     int      `json:"created"` // indexes that were missing
 }
 
-// Migrate makes what the daemons need and is not there yet. Of a server that
-// does not answer it tries again for up to wait; waiting is told to note.
+// Migrate makes what the daemons need and is not there yet. A server that does
+// not answer is waited for, for up to wait each; it is told to note.
 func (c *Client) Migrate(ctx context.Context, wait time.Duration, note func(string)) (m Migrated, err error) {
 	sources, err := source.Load(c.cfg.Sources)
 	if err != nil {
 		note(fmt.Sprintf("sources: %v", err)) // the others get their indexes; `leat source lint` fails on it
 	}
-	deadline := time.Now().Add(wait)
-	if err := retry(ctx, deadline, "PostgreSQL", note, func() (err error) {
+	if err := retry(ctx, wait, "PostgreSQL", note, func() (err error) {
 		m.Postgres, err = c.migratePostgres(ctx)
 		return err
 	}); err != nil {
 		return m, err
 	}
-	if err := retry(ctx, deadline, "RabbitMQ", note, func() error { return rabbit.Declare(ctx, c.cfg.RabbitMQ) }); err != nil {
+	if err := retry(ctx, wait, "RabbitMQ", note, func() error { return rabbit.Declare(ctx, c.cfg.RabbitMQ) }); err != nil {
 		return m, err
 	}
 	m.RabbitMQ.Queues = queueNames()
-	err = retry(ctx, deadline, "MongoDB", note, func() (err error) {
+	err = retry(ctx, wait, "MongoDB", note, func() (err error) {
 		m.MongoDB, err = c.migrateMongo(ctx, sortedKeys(sources))
 		return err
 	})
@@ -72,9 +71,10 @@ func (c *Client) Migrate(ctx context.Context, wait time.Duration, note func(stri
 // retryEvery is how long a server that does not answer is left alone.
 const retryEvery = 500 * time.Millisecond
 
-// retry calls f until it does not fail for the server being away. It calls it
-// once more than the time allows, and says once that it waits.
-func retry(ctx context.Context, deadline time.Time, server string, note func(string), f func() error) error {
+// retry calls f until it does not fail for the server being away, or the time to
+// wait is over. It says once that it waits.
+func retry(ctx context.Context, wait time.Duration, server string, note func(string), f func() error) error {
+	deadline := time.Now().Add(wait)
 	for first := true; ; first = false {
 		err := f()
 		if err == nil {
@@ -84,7 +84,7 @@ func retry(ctx context.Context, deadline time.Time, server string, note func(str
 			return fmt.Errorf("%s: %w", server, err)
 		}
 		if first {
-			note(fmt.Sprintf("waiting up to %s for %s", time.Until(deadline).Round(time.Second), server))
+			note(fmt.Sprintf("waiting up to %s for %s", wait, server))
 		}
 		if err := sleep(ctx, retryEvery); err != nil {
 			return fmt.Errorf("%s: %w", server, err)

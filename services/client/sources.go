@@ -145,7 +145,7 @@ func lintFolder(dir string, only map[string]bool) (checked int, found []Problem,
 // problems are the single problems of what source.Load returned.
 func problems(err error) []Problem {
 	var p *source.Problem
-	switch many, ok := err.(interface{ Unwrap() []error }); { //nolint:errorlint // it is taken apart, not looked for
+	switch many, ok := err.(interface{ Unwrap() []error }); {
 	case err == nil:
 		return nil
 	case ok:

@@ -12,6 +12,7 @@ import (
 
 	"github.com/leatflow/leat/pkg/event"
 	"github.com/leatflow/leat/pkg/pipeline"
+	"github.com/leatflow/leat/pkg/postgres"
 	"github.com/leatflow/leat/pkg/rabbit"
 	"github.com/leatflow/leat/services/fetch"
 )
@@ -92,30 +93,29 @@ type Tell struct {
 var ErrNotDone = errors.New("job")
 
 // Wait waits until a job has ended, and returns it. One that did not end as
-// done is an error that says why, and wraps ErrNotDone.
+// done is an error that says why, and wraps ErrNotDone. While PostgreSQL is away
+// it waits on: the job does too.
 func (c *Client) Wait(ctx context.Context, s Submission, tell Tell) (Job, error) {
-	id, err := uuid.Parse(s.Job)
-	if err != nil {
-		return Job{}, err
-	}
-	look := time.Now().Add(patience)
+	look, away := time.Now().Add(patience), false
 	for {
 		start := time.Now()
-		row, there, err := c.row(ctx, id)
-		if err != nil {
-			return Job{}, err
+		j, err := c.watch(ctx, s)
+		switch {
+		case err == nil:
+			away = false
+		case !pipeline.IsUnavailable(err):
+			return j, err
+		case !away:
+			away = true
+			tell.Note("PostgreSQL does not answer; waiting for it")
 		}
-		if there {
-			if err := s.same(row); err != nil {
-				return Job{}, err
-			}
-			j, err := c.fill(ctx, row)
-			if err != nil || !row.Open() {
-				return j, errors.Join(err, j.outcome())
-			}
+		switch {
+		case j.ID != "" && !j.Open():
+			return j, j.outcome()
+		case j.ID != "":
 			tell.Progress(j)
 		}
-		if (!there || row.State == "queued") && time.Now().After(look) {
+		if err == nil && (j.ID == "" || j.State == "queued") && time.Now().After(look) {
 			tell.Note(c.whyIdle(ctx))
 			look = time.Now().Add(6 * patience)
 		}
@@ -123,6 +123,26 @@ func (c *Client) Wait(ctx context.Context, s Submission, tell Tell) (Job, error)
 			return Job{}, err
 		}
 	}
+}
+
+// watch returns a submitted job as it is now; without an id while no worker has
+// taken it.
+func (c *Client) watch(ctx context.Context, s Submission) (Job, error) {
+	if err := c.migrated(ctx); err != nil {
+		return Job{}, postgres.Classify(err)
+	}
+	row, there, err := c.row(ctx, s.Job)
+	if err != nil || !there {
+		return Job{}, postgres.Classify(err)
+	}
+	if err := s.same(row); err != nil {
+		return Job{}, err
+	}
+	j, err := c.fill(ctx, row)
+	if err != nil {
+		return Job{}, postgres.Classify(err)
+	}
+	return j, nil
 }
 
 // same returns an error when the row is of another job under the same id.

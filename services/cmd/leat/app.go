@@ -56,10 +56,21 @@ type app struct {
 func run(args []string, in io.Reader, out, err io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	a := &app{in: in, out: out, err: err}
+	a := &app{in: in, out: redacted{out}, err: err}
 	root := a.root()
 	root.SetArgs(args)
 	return a.status(root.ExecuteContext(ctx))
+}
+
+// A redacted writer takes the passwords out of addresses: jobs, errors and
+// source files may quote them. Whoever writes to it writes an address at once.
+type redacted struct{ io.Writer }
+
+func (r redacted) Write(b []byte) (int, error) {
+	if _, err := io.WriteString(r.Writer, daemon.Redact(string(b))); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
 
 // status says what went wrong, in one line, and returns the exit status. What is

@@ -58,7 +58,7 @@ func (a *app) jobCommand() *cobra.Command {
 		Long: `job shows what is known of a job. ID is its id, the beginning of it (4 characters
 or more) if no other job's begins so, or the id that its sender gave it.`,
 		Example: "  leat job 0198f1c2\n  leat job nightly-2026-11-20 --json",
-		Args:    exactly(1, "the id of a job"),
+		Args:    one("the id of a job"),
 		RunE: a.connected(func(ctx context.Context, c *client.Client, args []string) error {
 			j, err := c.Job(ctx, args[0])
 			if err != nil {
@@ -76,7 +76,7 @@ func (a *app) rejects() *cobra.Command {
 		Use:     "rejects ID",
 		Short:   "Show the records of a job that were refused, and why",
 		Example: "  leat rejects 0198f1c2\n  leat rejects 0198f1c2 --reasons    # how often which mistake",
-		Args:    exactly(1, "the id of a job"),
+		Args:    one("the id of a job"),
 		RunE: a.connected(func(ctx context.Context, c *client.Client, args []string) error {
 			if limit < 1 {
 				return usage("--limit: found %d; at least 1 is allowed", limit)

@@ -18,7 +18,9 @@ func call(t *testing.T, in string, args ...string) (status int, out, errs string
 	t.Setenv("LEAT_RABBITMQ_MANAGEMENT_URL", "http://leat:secret@127.0.0.1:1")
 	t.Setenv("LEAT_POSTGRES_URL", "postgres://leat:secret@127.0.0.1:1/leat")
 	t.Setenv("LEAT_MONGODB_URL", "mongodb://leat:secret@127.0.0.1:1/?serverSelectionTimeoutMS=100&connectTimeoutMS=100")
-	t.Setenv("LEAT_SOURCES", "../../../config/sources")
+	if os.Getenv("LEAT_SOURCES") == "" {
+		t.Setenv("LEAT_SOURCES", "../../../config/sources")
+	}
 	var stdout, stderr bytes.Buffer
 	status = run(args, strings.NewReader(in), &stdout, &stderr)
 	if strings.Contains(stdout.String()+stderr.String(), "secret") {
@@ -119,6 +121,20 @@ func TestWhatNeedsNoServer(t *testing.T) {
 		status, out, errs := call(t, "", test.args...)
 		if status != test.status || !strings.Contains(out, test.want) {
 			t.Errorf("leat %v: status %d, want %d; stdout %q, want %q in it; stderr %q", test.args, status, test.status, out, test.want, errs)
+		}
+	}
+}
+
+func TestOutputHasNoPasswords(t *testing.T) {
+	dir := t.TempDir()
+	text := "source: shop\nhttp: {base_url: 'http://me:secret@h'}\nfetch: {report: {path: /r}}\nrecords: [{each: shops, object: {type: shop, key: id}}]\n"
+	if err := os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("LEAT_SOURCES", dir)
+	for _, args := range [][]string{{"source", "list"}, {"source", "list", "--json"}, {"source", "explain", "shop"}} {
+		if status, out, errs := call(t, "", args...); status != exitOK || !strings.Contains(out, "me:xxxxx@h/r") { // call looks for the password
+			t.Errorf("leat %v: status %d, %s%s", args, status, out, errs)
 		}
 	}
 }

@@ -30,7 +30,7 @@ source file. What is there already stays as it is, so it can be run at every sta
 			return a.show(m, func(w io.Writer) { showMigrated(w, m) })
 		}),
 	}
-	cmd.Flags().DurationVar(&wait, "wait", 30*time.Second, "how long to wait for servers that do not answer")
+	cmd.Flags().DurationVar(&wait, "wait", 30*time.Second, "how long to wait for each server that does not answer")
 	return cmd
 }
 

@@ -71,10 +71,10 @@ func orSemicolon(hint string) string {
 	return hint
 }
 
-// exactly takes n arguments, and names what is missing.
-func exactly(n int, what string) cobra.PositionalArgs {
+// one takes one argument, and names what is missing.
+func one(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != n {
+		if len(args) != 1 {
 			return usage("`%s` takes %s: %d given; try `%s --help`", cmd.CommandPath(), what, len(args), cmd.CommandPath())
 		}
 		return nil

@@ -28,7 +28,7 @@ func (a *app) showObject() *cobra.Command {
 		Short:   "Show the documents of an object",
 		Long:    aboutShow,
 		Example: "  leat show campaign/acme-c1\n  leat show province/Germany/Bavaria --source covid --days 0",
-		Args:    exactly(1, "an object, TYPE/KEY"),
+		Args:    one("an object, TYPE/KEY"),
 		RunE: a.connected(func(ctx context.Context, c *client.Client, args []string) error {
 			switch typ, key, _ := strings.Cut(args[0], "/"); {
 			case typ == "" || key == "":

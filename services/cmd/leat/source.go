@@ -99,7 +99,7 @@ func (a *app) sourceExplain() *cobra.Command {
 		Use:     "explain NAME",
 		Short:   "Say in plain words what a source file does",
 		Example: "  leat source explain ads",
-		Args:    exactly(1, "the name of a source"),
+		Args:    one("the name of a source"),
 		RunE: a.inFolder(func(folder string, args []string) error {
 			s, err := client.FindSource(folder, args[0])
 			if err != nil {
