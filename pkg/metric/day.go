@@ -33,7 +33,7 @@ func (d Day) String() string { return d.Time().Format(time.DateOnly) }
 // Half names the half-year of the day: 2026H2.
 func (d Day) Half() string {
 	t := d.Time()
-	return fmt.Sprintf("%dH%d", t.Year(), (t.Month()+5)/6)
+	return fmt.Sprintf("%04dH%d", t.Year(), (t.Month()+5)/6)
 }
 
 // HalfDays returns the first and the last day of a half-year.
@@ -43,7 +43,11 @@ func HalfDays(half string) (first, last Day, err error) {
 		return 0, 0, fmt.Errorf("%q is not a half-year (2026H1)", half)
 	}
 	from := time.Date(year, time.Month(6*n-5), 1, 0, 0, 0, 0, time.UTC)
-	return DayOf(from), DayOf(from.AddDate(0, 6, -1)), nil
+	first, last = DayOf(from), DayOf(from.AddDate(0, 6, -1))
+	if first.Half() != half { // Sscanf takes more than Half writes
+		return 0, 0, fmt.Errorf("%q is not a half-year (2026H1)", half)
+	}
+	return first, last, nil
 }
 
 // MarshalText implements encoding.TextMarshaler.

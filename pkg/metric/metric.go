@@ -103,7 +103,7 @@ func exponent[T ~string | ~[]byte](s T) (exp int, rest T, ok bool) {
 	}
 	start := i
 	for ; i < len(s) && s[i] >= '0' && s[i] <= '9'; i++ {
-		exp = min(exp*10+int(s[i]-'0'), 1000)
+		exp = min(exp*10+int(s[i]-'0'), 1<<30) // far beyond any number of digits
 	}
 	return sign * exp, s[i:], i > start
 }

@@ -1,0 +1,117 @@
+package metric_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/leatflow/leat/pkg/metric"
+)
+
+func TestReadSets(t *testing.T) {
+	tests := []struct{ in, want string }{
+		{`{}`, `{}`},
+		{` { } `, `{}`},
+		{`null`, `{}`},
+		{`{"clicks":3,"spend":12.5}`, `{"clicks":3,"spend":12.5}`},
+		{"\t{\"b\" : 1 ,\r\n \"a\":-2e1 }\n", `{"a":-20,"b":1}`},
+		{`{"a":0,"b":0.0000001,"c":1}`, `{"c":1}`},
+		{`{"a":1,"a":2}`, `{"a":2}`},
+	}
+	var reader metric.Names
+	for _, tt := range tests {
+		var got metric.Set
+		if err := json.Unmarshal([]byte(tt.in), &got); err != nil || string(got.AppendJSON(nil)) != tt.want {
+			t.Errorf("%s: %s, %v, want %s", tt.in, got.AppendJSON(nil), err, tt.want)
+		}
+		if read, err := reader.Read([]byte(tt.in)); err != nil || !read.Equal(got) {
+			t.Errorf("Read(%s) = %v, %v, want %v", tt.in, read, err, got)
+		}
+	}
+}
+
+func TestReadRefuses(t *testing.T) {
+	for _, in := range []string{
+		``, ` `, `{`, `[]`, `1`, `"a"`, `nul`, `{"a"}`, `{"a":}`, `{"a":1`, `{"a":1,`, `{"a" 1}`, `{a:1}`, `{"a`, `{"`, `{"a":1 "b":2}`, `{"a":1;}`,
+		`{"a":"1"}`, `{"a":null}`, `{"a":true}`, `{"a":{}}`, `{"a":1x}`, `{"a":1e}`, `{"a\u0062":1}`, `{"a":1000000000000}`, `{,}`, `{"a":1,,"b":2}`,
+	} {
+		var reader metric.Names
+		if got, err := reader.Read([]byte(in)); err == nil {
+			t.Errorf("Read(%s) = %v, want an error", in, got)
+		}
+		var s metric.Set
+		if err := s.UnmarshalJSON([]byte(in)); err == nil {
+			t.Errorf("UnmarshalJSON(%s) = %v, want an error", in, s)
+		}
+	}
+	var s metric.Set
+	if err := s.UnmarshalJSON([]byte(`{"a":1} {}`)); err == nil {
+		t.Error("what follows the object passes")
+	}
+}
+
+func TestWhatASetWritesItReads(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 8))
+	for range 2_000 {
+		s := randomSet(random)
+		text, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var again metric.Set
+		if err := json.Unmarshal(text, &again); err != nil || !again.Equal(s) {
+			t.Fatalf("%s reads %v, %v", text, again, err)
+		}
+	}
+}
+
+func FuzzSet(f *testing.F) {
+	for _, s := range []string{`{}`, `null`, `{"clicks":3,"spend":12.5}`, `{"a":-0.5e3,"a":1}`, `{"a":1,}`, `{"`, `[{}]`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		var reader metric.Names
+		s, err := reader.Read(in)
+		if err != nil {
+			return
+		}
+		wantSound(t, s)
+		text := s.AppendJSON(nil)
+		again, err := reader.Read(text)
+		if err != nil || !again.Equal(s) {
+			t.Errorf("%q is written %q, which is %v, %v", in, text, again, err)
+		}
+	})
+}
+
+// sample is a set of nine metrics, as ad platforms report them.
+func sample() metric.Set {
+	var ms []metric.Metric
+	for i := range 9 {
+		ms = append(ms, metric.Metric{Name: fmt.Sprint("metric_", i), Value: metric.Value(1_234_567_890 * (i + 1))})
+	}
+	return metric.Make(ms)
+}
+
+func BenchmarkRead(b *testing.B) {
+	text := sample().AppendJSON(nil)
+	var reader metric.Names
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := reader.Read(text); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkAppendJSON(b *testing.B) {
+	s := sample()
+	text := s.AppendJSON(nil)
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		text = s.AppendJSON(text[:0])
+	}
+}
