@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+	"go.mongodb.org/mongo-driver/v2/x/mongo/driver"
 
 	"github.com/leatflow/leat/pkg/pipeline"
 )
@@ -47,18 +48,25 @@ func Ping(ctx context.Context, db *mongo.Database) error {
 }
 
 // Classify marks err for the worker: a server that is unreachable, shutting down
-// or between primaries is Unavailable; the rest stays as it is.
+// or between primaries is Unavailable; the rest stays as it is: what the server
+// refused, and what the client never sent because no document is like that.
 func Classify(err error) error {
-	var selection mongo.ServerError
+	var (
+		server   mongo.ServerError
+		argument mongo.InvalidArgumentError
+		marshal  mongo.MarshalError
+	)
 	switch {
 	case err == nil, errors.Is(err, context.Canceled), pipeline.IsUnavailable(err), pipeline.IsPermanent(err):
 		return err
 	case mongo.IsNetworkError(err), mongo.IsTimeout(err), errors.Is(err, mongo.ErrClientDisconnected):
 		return pipeline.Unavailable(err)
-	case errors.As(err, &selection):
-		if selection.HasErrorLabel("RetryableWriteError") || selection.HasErrorLabel("TransientTransactionError") {
+	case errors.As(err, &server):
+		if server.HasErrorLabel("RetryableWriteError") || server.HasErrorLabel("TransientTransactionError") {
 			return pipeline.Unavailable(err)
 		}
+		return err
+	case errors.As(err, &argument), errors.As(err, &marshal), errors.Is(err, driver.ErrDocumentTooLarge), errors.Is(err, mongo.ErrNoDocuments):
 		return err
 	}
 	return pipeline.Unavailable(err) // not the server's word, so it never got there
