@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"runtime"
 	"syscall"
 	"time"
@@ -90,6 +91,9 @@ const (
 //
 // The shell function says where in the configuration the Shell lies.
 func Main[C any](name string, defaults C, shell func(*C) *Shell, run func(ctx context.Context, cfg C, d *Daemon) error) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(softMemory)
+	}
 	cfg := defaults
 	p := process{
 		name:  name,
@@ -99,6 +103,10 @@ func Main[C any](name string, defaults C, shell func(*C) *Shell, run func(ctx co
 	}
 	os.Exit(p.main(os.Args[1:]))
 }
+
+// softMemory is where the garbage collector begins to work harder, rather than
+// let the heap grow to twice what is in use. GOMEMLIMIT sets another.
+const softMemory = 112 << 20
 
 // A process is Main without its type parameter.
 type process struct {

@@ -30,7 +30,7 @@ type Config struct {
 }
 
 // DefaultConfig writes each document once, but for jobs longer than 10 seconds.
-func DefaultConfig() Config { return Config{Within: 10 * time.Second, Documents: 1000} }
+func DefaultConfig() Config { return Config{Within: 10 * time.Second, Documents: 500} }
 
 // Stage implements pipeline.Handler and pipeline.Idler.
 type Stage struct {

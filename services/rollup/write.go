@@ -117,7 +117,7 @@ func (s *Stage) latest(ctx context.Context) func(name string) (*source.Source, e
 
 // bulkSize is the operations of a bulk; two are under way at once.
 const (
-	bulkSize = 500
+	bulkSize = 250
 	bulks    = 2
 )
 
