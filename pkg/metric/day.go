@@ -2,6 +2,7 @@ package metric
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -38,16 +39,15 @@ func (d Day) Half() string {
 
 // HalfDays returns the first and the last day of a half-year.
 func HalfDays(half string) (first, last Day, err error) {
-	var year, n int
-	if _, err := fmt.Sscanf(half, "%4dH%1d", &year, &n); err != nil || n < 1 || n > 2 {
+	year, n, _ := strings.Cut(half, "H")
+	from, err := time.Parse("2006", year)
+	if err != nil || (n != "1" && n != "2") {
 		return 0, 0, fmt.Errorf("%q is not a half-year (2026H1)", half)
 	}
-	from := time.Date(year, time.Month(6*n-5), 1, 0, 0, 0, 0, time.UTC)
-	first, last = DayOf(from), DayOf(from.AddDate(0, 6, -1))
-	if first.Half() != half { // Sscanf takes more than Half writes
-		return 0, 0, fmt.Errorf("%q is not a half-year (2026H1)", half)
+	if n == "2" {
+		from = from.AddDate(0, 6, 0)
 	}
-	return first, last, nil
+	return DayOf(from), DayOf(from.AddDate(0, 6, -1)), nil
 }
 
 // MarshalText implements encoding.TextMarshaler.

@@ -107,6 +107,15 @@ func declare(ch *amqp.Channel) error {
 	return nil
 }
 
+// Queues returns the names of all queues.
+func Queues() []string {
+	var names []string
+	for _, q := range queues() {
+		names = append(names, q.name)
+	}
+	return names
+}
+
 func exchangeOf(queue string) string {
 	for _, wait := range pipeline.Waits {
 		if queue == waitName(wait) {

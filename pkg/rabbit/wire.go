@@ -57,7 +57,7 @@ func toWire(e pipeline.Envelope, app string) (amqp.Publishing, error) {
 	if e.Key != "" {
 		p.Headers["key"] = e.Key
 	}
-	if len(e.Body) > compressAbove {
+	if len(e.Body) > compressAbove && e.Kind != event.KindJob { // what a person wrote stays as it was written
 		p.ContentEncoding = "zstd"
 		p.Body = encoder.EncodeAll(e.Body, make([]byte, 0, len(e.Body)/4))
 	}

@@ -60,7 +60,7 @@ func (c *Client) Migrate(ctx context.Context, wait time.Duration, note func(stri
 	if err := retry(ctx, wait, "RabbitMQ", note, func() error { return rabbit.Declare(ctx, c.cfg.RabbitMQ) }); err != nil {
 		return m, err
 	}
-	m.RabbitMQ.Queues = queueNames()
+	m.RabbitMQ.Queues = rabbit.Queues()
 	err = retry(ctx, wait, "MongoDB", note, func() (err error) {
 		m.MongoDB, err = c.migrateMongo(ctx, sortedKeys(sources))
 		return err
@@ -162,21 +162,4 @@ func countIndexes(ctx context.Context, collection *mongo.Collection) (int, error
 	}
 	specs, err := collection.Indexes().ListSpecifications(ctx)
 	return len(specs), mongodb.Classify(err)
-}
-
-// queueNames are the queues that every installation has.
-func queueNames() []string {
-	names := slices.Clone(rabbit.Stages)
-	for _, wait := range pipeline.Waits {
-		names = append(names, waitQueue(wait))
-	}
-	return append(names, rabbit.Dead, rabbit.Feed)
-}
-
-// waitQueue is the name of the queue in which a message waits for so long.
-func waitQueue(wait time.Duration) string {
-	if wait < time.Minute {
-		return fmt.Sprintf("leat.wait.%ds", int(wait.Seconds()))
-	}
-	return fmt.Sprintf("leat.wait.%dm", int(wait.Minutes()))
 }

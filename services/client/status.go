@@ -166,7 +166,7 @@ func (c *Client) queues(ctx context.Context) ([]Queue, error) {
 			return nil, err
 		}
 	}
-	order := queueNames()
+	order := rabbit.Queues()
 	place := func(q Queue) int {
 		if i := slices.Index(order, q.Name); i >= 0 {
 			return i
@@ -224,7 +224,7 @@ func (c *Client) declared(ctx context.Context, why error) ([]Queue, error) {
 	}
 	defer conn.Close() //nolint:errcheck // nothing was sent over it
 	var queues []Queue
-	for _, name := range queueNames() {
+	for _, name := range rabbit.Queues() {
 		channel, err := conn.Channel()
 		if err != nil {
 			return nil, err

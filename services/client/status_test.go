@@ -23,8 +23,8 @@ func TestStatus(t *testing.T) {
 	for _, q := range s.Queues {
 		names = append(names, q.Name)
 	}
-	if !slices.Equal(names, queueNames()) {
-		t.Errorf("queues %v, want %v", names, queueNames())
+	if !slices.Equal(names, rabbit.Queues()) {
+		t.Errorf("queues %v, want %v", names, rabbit.Queues())
 	}
 	if len(s.Jobs) != 1 || s.Jobs[0].ID != runningJob {
 		t.Errorf("open jobs %+v, want the one that runs", s.Jobs)

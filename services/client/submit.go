@@ -27,12 +27,6 @@ type Submission struct {
 	envelope pipeline.Envelope
 }
 
-// The priorities of jobs: a refresh passes backfills.
-const (
-	priorityBulk = 1
-	priority     = 5
-)
-
 // Prepare reads a job as fetch would, and says what fetch would refuse. Where
 // the source files can be read, it looks whether the source takes such a job.
 func (c *Client) Prepare(body []byte, now time.Time) (Submission, error) {
@@ -49,10 +43,7 @@ func (c *Client) Prepare(body []byte, now time.Time) (Submission, error) {
 	}
 	s.Job = fetch.JobID(job.Source, s.SenderID)
 	s.envelope = pipeline.Envelope{
-		ID: s.SenderID, Kind: event.KindJob, Queue: rabbit.Fetch, At: now, Priority: priority, Body: body,
-	}
-	if job.Mode == fetch.ModeBackfill || job.Mode == fetch.ModeFull {
-		s.envelope.Priority = priorityBulk
+		ID: s.SenderID, Kind: event.KindJob, Queue: rabbit.Fetch, At: now, Priority: job.Priority(), Body: body,
 	}
 	return s, nil
 }

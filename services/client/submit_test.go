@@ -55,7 +55,7 @@ func TestSubmitPublishesTheJob(t *testing.T) {
 		if test.id != "" && d.MessageId != test.id {
 			t.Errorf("%s: message_id %q, want %q", name, d.MessageId, test.id)
 		}
-		if d.MessageId == "" || d.CorrelationId != "" || d.Type != "leat.job.v1" || d.Priority != priority || string(d.Body) != test.body {
+		if d.MessageId == "" || d.CorrelationId != "" || d.Type != "leat.job.v1" || d.Priority != 5 || string(d.Body) != test.body {
 			t.Errorf("%s: published %+v", name, d)
 		}
 		if want := fetch.JobID("shop", d.MessageId); s.Job != want {

@@ -149,8 +149,8 @@ func (j Job) mode() string {
 	return j.Mode
 }
 
-// priority lets refreshes pass backfills.
-func (j Job) priority() uint8 {
+// Priority is the job's messages': refreshes pass backfills.
+func (j Job) Priority() uint8 {
 	if j.mode() == ModeBackfill || j.mode() == ModeFull {
 		return 1
 	}

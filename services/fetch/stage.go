@@ -77,7 +77,7 @@ func (s *Stage) job(ctx context.Context, d pipeline.Delivery) ([]pipeline.Envelo
 			return s.name(ctx, d, j)
 		}
 	}
-	d.ID, d.Priority = d.Job, j.priority()
+	d.ID, d.Priority = d.Job, j.Priority()
 	return s.plan(ctx, d, j)
 }
 
@@ -106,7 +106,7 @@ func JobID(sourceName, id string) string {
 func (s *Stage) name(ctx context.Context, d pipeline.Delivery, j Job) ([]pipeline.Envelope, error) {
 	again := d.Envelope
 	again.Job = uuid.Must(uuid.NewV7()).String()
-	again.ID, again.Queue, again.Priority = again.Job, s.Self, j.priority()
+	again.ID, again.Queue, again.Priority = again.Job, s.Self, j.Priority()
 	if err := insertJob(ctx, s.DB, again.Job, "", j, d.Body); err != nil {
 		return nil, err
 	}

@@ -72,11 +72,11 @@ func (l Ledger) Dead(ctx context.Context, e pipeline.Envelope, d pipeline.Death)
 	if e.Job == "" {
 		return nil
 	}
-	_, err := l.DB.Exec(ctx, `
+	tag, err := l.DB.Exec(ctx, `
 		UPDATE jobs SET state = 'failed', error = $2, finished_at = now()
-		WHERE id = $1 AND state = 'queued'`, e.Job, d.Reason)
-	if err != nil {
-		return postgres.Classify(err)
+		WHERE id = $1 AND state IN ('queued', 'failed') AND params = $3`, e.Job, d.Reason, string(e.Body))
+	if err != nil || tag.RowsAffected() == 0 {
+		return postgres.Classify(err) // the id is another job's, which lives on
 	}
 	e.ID = e.Job
 	return l.Ledger.Dead(ctx, e, d)
