@@ -18,12 +18,16 @@ import (
 	"github.com/leatflow/leat/services/demosource"
 )
 
+// built is the folder of the binaries, if a test needed them.
+var built string
+
 // binaries builds the workers once and returns their folder.
 var binaries = sync.OnceValues(func() (string, error) {
 	folder, err := os.MkdirTemp("", "leat-e2e-")
 	if err != nil {
 		return "", err
 	}
+	built = folder
 	build := exec.Command("go", "build", "-o", folder, "../cmd/leat-fetch", "../cmd/leat-delta", "../cmd/leat-annotate", "../cmd/leat-rollup")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)
@@ -32,10 +36,11 @@ var binaries = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
-	status := m.Run()
-	if folder, err := binaries(); err == nil {
-		_ = os.RemoveAll(folder) // temporary anyway
+	if os.Getenv(poisonous) != "" {
+		os.Exit(runPoisoned())
 	}
+	status := m.Run()
+	_ = os.RemoveAll(built) // temporary anyway
 	os.Exit(status)
 }
 

@@ -7,6 +7,7 @@ package rollup
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -44,6 +45,7 @@ type Stage struct {
 	Log     *zap.Logger
 
 	settling settling
+	pruned   atomic.Int64 // when, in Unix seconds
 }
 
 // Handle marks what the changes concern, in the transaction of the ledger.

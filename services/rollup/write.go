@@ -33,7 +33,10 @@ func (s *Stage) Idle(ctx context.Context) (more bool, err error) {
 	if err != nil || objects > 0 {
 		return true, err
 	}
-	return false, s.finish(ctx, settled)
+	if err := s.finish(ctx, settled); err != nil {
+		return false, err
+	}
+	return false, s.prune(ctx)
 }
 
 // ErrRestored says that PostgreSQL is older than MongoDB.

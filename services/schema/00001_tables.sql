@@ -4,7 +4,7 @@
 
 CREATE TABLE leat.jobs (
 	id          uuid PRIMARY KEY,
-	parent_id   uuid REFERENCES leat.jobs,
+	parent_id   uuid REFERENCES leat.jobs ON DELETE SET NULL,
 	sender_id   text,
 	source      text NOT NULL,
 	mode        text NOT NULL CHECK (mode IN ('refresh', 'backfill', 'full', 'url', 'repair')),
@@ -18,6 +18,7 @@ CREATE TABLE leat.jobs (
 	finished_at timestamptz,
 	UNIQUE (source, sender_id)
 );
+CREATE INDEX jobs_parent ON leat.jobs (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX jobs_open ON leat.jobs (id) WHERE state IN ('queued', 'running');
 
 CREATE TABLE leat.objects (
