@@ -434,7 +434,7 @@ func TestWhatCameBackTwiceIsHandledAloneAfterItsStartIsOnRecord(t *testing.T) {
 			return echo(in), nil
 		})
 		b.put(t, "a", "b")
-		deliverInVain(t, b, 2)
+		deliverTwiceInVain(t, b)
 		b.start(t, "c", "d")
 		after(time.Minute)
 		b.stop(t)
@@ -452,10 +452,10 @@ func TestWhatCameBackTwiceIsHandledAloneAfterItsStartIsOnRecord(t *testing.T) {
 	})
 }
 
-// deliverInVain hands over what is in the queue and takes it back.
-func deliverInVain(t *testing.T, b *house, times int) {
+// deliverTwiceInVain hands over what is in the queue and takes it back.
+func deliverTwiceInVain(t *testing.T, b *house) {
 	t.Helper()
-	for range times {
+	for range 2 {
 		deliveries, err := b.Consume(t.Context(), "q")
 		if err != nil {
 			t.Fatal(err)
@@ -481,7 +481,7 @@ func TestTheFifthStartIsADeathWithoutAnother(t *testing.T) {
 				}))
 				b.ledger.starts["a"] = tt.before
 				b.put(t, "a")
-				deliverInVain(t, b, 2)
+				deliverTwiceInVain(t, b)
 				b.start(t, "b")
 				after(time.Minute)
 				b.stop(t)
@@ -521,12 +521,11 @@ func TestAStartThatReturnedDoesNotCount(t *testing.T) {
 				}))
 				b.MaxAttempts = 1 << 20
 				b.put(t, "a")
-				deliverInVain(t, b, 2)
+				deliverTwiceInVain(t, b)
 				b.Break = tt.breaks
 				b.start(t)
 				after(15 * time.Minute) // of outages too: more than five starts
-				b.cancel()
-				<-b.done
+				b.stop(t)
 				b.wantOrder(t, "start a", "returned a")
 				wantIDs(t, "dead", b.in("dead"), "")
 			})
@@ -541,7 +540,7 @@ func TestAStopThatCutsAStartShortDoesNotCount(t *testing.T) {
 			return nil, ctx.Err()
 		}))
 		b.put(t, "a")
-		deliverInVain(t, b, 2)
+		deliverTwiceInVain(t, b)
 		b.start(t)
 		after(time.Second)
 		b.stop(t)
@@ -559,7 +558,7 @@ func TestAMessageThatTheLedgerRefusesDiesAlone(t *testing.T) {
 			return nil
 		}
 		b.put(t, "a", "b")
-		deliverInVain(t, b, 2)
+		deliverTwiceInVain(t, b)
 		b.start(t, "c")
 		after(time.Minute)
 		b.stop(t)

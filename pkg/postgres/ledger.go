@@ -181,7 +181,7 @@ type Ledger struct {
 func (l Ledger) Start(ctx context.Context, e pipeline.Envelope) (starts int, err error) {
 	job, err := uuid.Parse(e.Job)
 	if err != nil {
-		return 0, nil // a job that has no row yet: nothing of it is done before it has one
+		return 0, nil //nolint:nilerr // a job that has no row yet: nothing of it is done before it has one
 	}
 	err = l.DB.QueryRow(ctx, `
 		INSERT INTO ledger AS l (stage, message_id, job_id, state, starts)

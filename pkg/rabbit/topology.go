@@ -126,8 +126,7 @@ func exchangeOf(queue string) string {
 }
 
 func explain(what string, err error) error {
-	var refused *amqp.Error
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*amqp.Error](err); ok {
 		switch refused.Code {
 		case amqp.AccessRefused:
 			return ErrMayNotConfigure
