@@ -28,6 +28,11 @@ func TestMain(m *testing.M) {
 	if b := os.Getenv(behaviour); b != "" {
 		Main("leat-test", defaults(), func(c *config) *Shell { return &c.Shell }, behaviours[b])
 	}
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "LEAT_") {
+			_ = os.Unsetenv(name) // the servers of other tests are no part of these configurations
+		}
+	}
 	os.Exit(m.Run())
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -28,7 +29,7 @@ var binaries = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	built = folder
-	build := exec.Command("go", "build", "-o", folder, "../cmd/leat-fetch", "../cmd/leat-delta", "../cmd/leat-annotate", "../cmd/leat-rollup")
+	build := exec.Command("go", "build", "-o", folder, "../cmd/leat-fetch", "../cmd/leat-delta", "../cmd/leat-annotate", "../cmd/leat-rollup", "../cmd/leat-demosource")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)
 	}
@@ -54,20 +55,20 @@ type process struct {
 }
 
 type lockedBuffer struct {
-	mu sync.Mutex
-	bytes.Buffer
+	mu   sync.Mutex
+	text bytes.Buffer
 }
 
 func (b *lockedBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.Buffer.Write(p)
+	return b.text.Write(p)
 }
 
 func (b *lockedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.Buffer.String()
+	return b.text.String()
 }
 
 // launch starts one process of every stage.
@@ -247,9 +248,10 @@ func TestRestartedServers(t *testing.T) {
 
 // The memory of a worker does not grow with the input.
 func TestMemory(t *testing.T) {
-	for _, mb := range []int64{100, 300} {
-		t.Run(strconv.FormatInt(mb, 10)+" MB", func(t *testing.T) {
-			s, _ := ads(t, mb<<20)
+	for _, size := range []string{"100MB", "300MB"} {
+		t.Run(size, func(t *testing.T) {
+			s := newSystem(t)
+			s.adsFrom(servePlatform(t, size))
 			workers := s.launch()
 			start := time.Now()
 			state, counts := s.await(s.submit(adsJob), 5*time.Minute)
@@ -264,6 +266,31 @@ func TestMemory(t *testing.T) {
 			}
 		})
 	}
+}
+
+// servePlatform runs the make-believe platform as a process of its own, and
+// returns its address.
+func servePlatform(t *testing.T, size string) string {
+	t.Helper()
+	folder, err := binaries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := port.Addr().String()
+	_ = port.Close()
+	cmd := exec.Command(filepath.Join(folder, "leat-demosource"), "--listen", address, "--size", size, "--now", "2026-03-15T12:00:00Z")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // killed
+	})
+	return "http://" + address // fetch waits for it
 }
 
 // peakNow returns the most memory the process has taken so far, in KiB.
