@@ -54,6 +54,9 @@ type Plan struct {
 // are batched. What is older than what has been seen is left alone.
 func Decide(parts []*Part, state State) (Plan, error) {
 	d := decider{State: state, groups: map[group][]*Row{}}
+	if d.Newer == nil {
+		d.Newer = map[int64]time.Time{}
+	}
 	for _, r := range state.Rows {
 		d.groups[r.group()] = append(d.groups[r.group()], r)
 	}
@@ -121,6 +124,12 @@ func (d *decider) part(p *Part) (Outcome, error) {
 	return d.outcome, nil
 }
 
+// saw keeps that a thing was seen by the part in hand, which did not write it.
+func (d *decider) saw(what int64) {
+	d.outcome.Seen = append(d.outcome.Seen, what)
+	d.Newer[what] = latest(d.Newer[what], d.now.ObservedAt)
+}
+
 func (d *decider) count(what string) { d.outcome.Counts[what]++ }
 
 func (d *decider) change(id int64) *event.Change {
@@ -160,7 +169,7 @@ func (d *decider) object(i int) {
 		d.count("objects.unchanged")
 	case same:
 		d.count("objects.unchanged")
-		d.outcome.Seen = append(d.outcome.Seen, seenObject(o.ID))
+		d.saw(seenObject(o.ID))
 	default:
 		d.describe(o, told.Name, attrs, parent)
 	}
@@ -200,12 +209,12 @@ func (d *decider) stat(i int) error {
 		return err
 	}
 	switch at := latest(row.at(hour), d.Newer[key.seen(hour)]); {
-	case outdated, d.now.ObservedAt.Before(at), d.now.ObservedAt.Equal(at) && !wins(value, old):
+	case outdated, d.leftOut(key), d.now.ObservedAt.Before(at), d.now.ObservedAt.Equal(at) && !wins(value, old):
 		d.count("stats.unchanged")
 		return nil
 	case value.Equal(old) && len(others) == 0:
 		d.count("stats.unchanged")
-		d.outcome.Seen = append(d.outcome.Seen, key.seen(hour))
+		d.saw(key.seen(hour))
 		return nil
 	}
 	for _, other := range others {
@@ -257,13 +266,31 @@ func (d *decider) otherNames(key RowKey) (others []*Row, outdated bool) {
 		if r.removed || dimNames(r.Dims) == names {
 			continue
 		}
-		if !r.ObservedAt.Before(d.now.ObservedAt) {
+		if !d.lastSeen(r).Before(d.now.ObservedAt) {
 			return nil, true
 		}
 		others = append(others, r)
 	}
 	return others, false
 }
+
+// lastSeen is when any part of a row was last written or seen.
+func (d *decider) lastSeen(r *Row) time.Time {
+	at := r.ObservedAt
+	for _, what := range r.sights() {
+		at = latest(at, d.Newer[what])
+	}
+	return at
+}
+
+// leftOut reports whether a newer answer has held stats of a row's group: it has
+// named the row, or the row is zero.
+func (d *decider) leftOut(key RowKey) bool {
+	return d.now.absentZero && d.Newer[key.group().seen()].After(d.now.AnswerAt().Add(answerSpan))
+}
+
+// answerSpan is longer than any two parts of one answer lie apart.
+const answerSpan = time.Second
 
 func (d *decider) remove(r *Row) {
 	d.changed(r, false)
@@ -285,6 +312,7 @@ func (d *decider) zeroAbsent() error {
 	}
 	before := d.now.AnswerAt().Add(-time.Microsecond) // so that another part of this answer wins
 	for _, g := range slices.SortedFunc(maps.Keys(lists), compareGroups) {
+		d.saw(g.seen())
 		for _, row := range d.groups[g] {
 			if err := d.zeroRow(row, named[row.RowKey], lists[g], before); err != nil {
 				return err

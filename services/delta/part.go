@@ -143,6 +143,20 @@ func (k RowKey) seen(hour int) int64 {
 	return digest("stat", strconv.FormatInt(k.Object, 10), strconv.Itoa(int(k.Day)), k.Rule, k.Dims, strconv.Itoa(hour))
 }
 
+// seen names in the ledger all stats of a group: that an answer held any of them.
+func (g group) seen() int64 {
+	return digest("group", strconv.FormatInt(g.object, 10), strconv.Itoa(int(g.day)), g.rule)
+}
+
+// sights are the names in the ledger of a row and its hours.
+func (r *Row) sights() []int64 {
+	all := []int64{r.seen(allDay)}
+	for h := range r.HoursAt {
+		all = append(all, r.seen(h))
+	}
+	return all
+}
+
 func seenObject(id int64) int64 { return digest("object", strconv.FormatInt(id, 10)) }
 
 func digest(parts ...string) int64 {

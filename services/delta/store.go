@@ -281,12 +281,12 @@ func readRows(ctx context.Context, tx pgx.Tx, parts []*Part, objects map[ObjectK
 }
 
 // readNewer returns when the things that the parts hold were last seen by parts
-// that are newer than the oldest of them and did not have to write them. A part
+// that are not older than the oldest of them and did not have to write them. A part
 // older than the ledger reaches cannot be put in order.
 func readNewer(ctx context.Context, tx pgx.Tx, parts []*Part, state State) (map[int64]time.Time, error) {
 	type since struct {
-		at   time.Time
-		keys []int64
+		at    time.Time
+		parts []*Part
 	}
 	bySource := map[string]*since{}
 	for _, p := range parts {
@@ -302,7 +302,7 @@ func readNewer(ctx context.Context, tx pgx.Tx, parts []*Part, state State) (map[
 		if at.Before(s.at) {
 			s.at = at
 		}
-		s.keys = append(s.keys, digests(p, state)...)
+		s.parts = append(s.parts, p)
 	}
 	newer := map[int64]time.Time{}
 	for name, s := range bySource { // one, but where a batch mixes sources
@@ -316,8 +316,8 @@ func readNewer(ctx context.Context, tx pgx.Tx, parts []*Part, state State) (map[
 		}
 		rows, err := tx.Query(ctx, `
 			SELECT max(l.observed_at), h FROM ledger l, unnest(l.seen) AS h
-			WHERE l.source = $1 AND l.observed_at > $2 AND l.seen IS NOT NULL AND l.stage = $3 AND h = ANY($4)
-			GROUP BY h`, name, s.at, Name, s.keys)
+			WHERE l.source = $1 AND l.observed_at >= $2 AND l.seen IS NOT NULL AND l.stage = $3 AND h = ANY($4)
+			GROUP BY h`, name, s.at, Name, digests(s.parts, state))
 		if err != nil {
 			return nil, err
 		}
@@ -330,30 +330,47 @@ func readNewer(ctx context.Context, tx pgx.Tx, parts []*Part, state State) (map[
 	return newer, nil
 }
 
-// digests returns the names in the ledger of all that a part may change.
-func digests(p *Part, state State) []int64 {
+// digests returns the names in the ledger of all that parts may change, and of
+// what may have been seen in its place.
+func digests(parts []*Part, state State) []int64 {
 	var keys []int64
-	for i, o := range p.Objects {
-		if o.Described {
-			keys = append(keys, seenObject(state.Objects[p.key(i)].ID))
+	groups := map[group]string{} // the dimensions' names
+	whole := map[group]bool{}
+	for _, p := range parts {
+		for i, o := range p.Objects {
+			if o.Described {
+				keys = append(keys, seenObject(state.Objects[p.key(i)].ID))
+			}
+		}
+		if p.kind == source.KindCount {
+			continue // events are told apart by their ids
+		}
+		for _, st := range p.Stats {
+			key := RowKey{state.Objects[p.key(st.Object)].ID, st.Day, st.Rule, st.Dims}
+			keys = append(keys, key.seen(hourOf(st)))
+			names := dimNames(st.Dims)
+			if known, ok := groups[key.group()]; ok && known != names {
+				names = mixed
+			}
+			groups[key.group()] = names
+			whole[key.group()] = whole[key.group()] || p.absentZero
 		}
 	}
-	if p.kind == source.KindCount {
-		return keys // events are told apart by their ids
+	for g, is := range whole {
+		if is {
+			keys = append(keys, g.seen())
+		}
 	}
-	for _, st := range p.Stats {
-		keys = append(keys, RowKey{state.Objects[p.key(st.Object)].ID, st.Day, st.Rule, st.Dims}.seen(hourOf(st)))
-	}
-	if p.absentZero {
-		for key, row := range state.Rows {
-			keys = append(keys, key.seen(allDay))
-			for h := range row.HoursAt {
-				keys = append(keys, key.seen(h))
-			}
+	for key, row := range state.Rows {
+		if names, ok := groups[key.group()]; ok && (whole[key.group()] || names != dimNames(key.Dims)) {
+			keys = append(keys, row.sights()...)
 		}
 	}
 	return keys
 }
+
+// mixed is no list of names.
+const mixed = "="
 
 // insertEvents keeps the ids of the parts' events and returns those that were
 // not known.
