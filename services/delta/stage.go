@@ -27,7 +27,7 @@ type Stage struct {
 	Sources *catalog.Catalog
 	Next    string // the queue of annotate
 
-	months sync.Map // months of stats that have a partition, by name
+	months sync.Map // months of stats that have a partition, and the one after it
 }
 
 // Handle reads what Decide needs, decides, and writes what it decided: one
@@ -120,8 +120,8 @@ func (s *Stage) makeMonths(ctx context.Context, parts []*Part) error {
 				if err := makeMonth(ctx, s.DB, m); err != nil {
 					return fmt.Errorf("partition of stats for %s: %w", m, err)
 				}
-				s.months.Store(m, true)
 			}
+			s.months.Store(month, true)
 		}
 	}
 	return nil
