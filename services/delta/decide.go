@@ -39,6 +39,7 @@ type Outcome struct {
 	Changes []event.Change
 	Counts  map[string]int
 	Seen    []int64
+	SeenOf  [2]int64 // the lowest and the highest id of the objects seen
 }
 
 // A Plan is what a batch writes, and what each of its parts came to, in their order.
