@@ -58,10 +58,14 @@ func (e Envelope) Emit(queue, key string, p Payload) (Envelope, error) {
 	if err != nil {
 		return Envelope{}, Permanent(fmt.Errorf("encode %s: %w", p.Kind(), err))
 	}
-	return Envelope{
+	out := Envelope{
 		ID: Hash(e.ID, queue, p.Kind(), key), Kind: p.Kind(), Queue: queue, Key: key,
 		Cause: e.ID, Job: e.Job, At: e.At, Priority: e.Priority, Body: body,
-	}, nil
+	}
+	if parent := e.Headers["traceparent"]; parent != "" {
+		out.Headers = map[string]string{"traceparent": parent}
+	}
+	return out, nil
 }
 
 // Decode reads e's payload. A body that does not decode never will, so that

@@ -24,6 +24,8 @@ type Result struct {
 	Source     string
 	ObservedAt *time.Time // delta: of the part
 	Seen       []int64    // delta: what the part held and did not write
+
+	SeenFrom, SeenTo int64 // the lowest and the highest id of the objects that Seen is of
 }
 
 // errRaced says that another worker did one of the inputs meanwhile: done again,
@@ -137,6 +139,8 @@ func record(ctx context.Context, tx pgx.Tx, stage string, in pipeline.Batch, res
 		Source     string              `json:"source"`
 		ObservedAt *time.Time          `json:"observed_at"`
 		Seen       []int64             `json:"seen"`
+		SeenFrom   int64               `json:"seen_from"`
+		SeenTo     int64               `json:"seen_to"`
 		Counts     map[string]int      `json:"counts"`
 		Names      []string            `json:"names"`
 		Outputs    []pipeline.Envelope `json:"outputs"`
@@ -152,16 +156,17 @@ func record(ctx context.Context, tx pgx.Tx, stage string, in pipeline.Batch, res
 		if r.Outputs == nil {
 			r.Outputs = []pipeline.Envelope{}
 		}
-		rows[i] = row{d.ID, d.Job, r.Source, r.ObservedAt, r.Seen, r.Counts, names, r.Outputs, d.Replay}
+		rows[i] = row{d.ID, d.Job, r.Source, r.ObservedAt, r.Seen, r.SeenFrom, r.SeenTo, r.Counts, names, r.Outputs, d.Replay}
 	}
 	tag, err := tx.Exec(ctx, `
-		INSERT INTO ledger AS l (stage, message_id, job_id, source, state, observed_at, seen, counts, names, outputs, replay)
-		SELECT $1, r.id, r.job, r.source, 'done', r.observed_at, r.seen, coalesce(r.counts, '{}'), coalesce(r.names, '{}'), r.outputs, r.replay
+		INSERT INTO ledger AS l (stage, message_id, job_id, source, state, observed_at, seen, seen_from, seen_to, counts, names, outputs, replay)
+		SELECT $1, r.id, r.job, r.source, 'done', r.observed_at, r.seen, r.seen_from, r.seen_to, coalesce(r.counts, '{}'), coalesce(r.names, '{}'), r.outputs, r.replay
 		FROM jsonb_to_recordset($2::jsonb) AS r(id text, job uuid, source text, observed_at timestamptz, seen bigint[],
-			counts jsonb, names text[], outputs jsonb, replay int)
+			seen_from bigint, seen_to bigint, counts jsonb, names text[], outputs jsonb, replay int)
 		ORDER BY r.id
 		ON CONFLICT (stage, message_id) DO UPDATE SET
-			state = 'done', source = excluded.source, observed_at = excluded.observed_at, seen = excluded.seen, counts = excluded.counts,
+			state = 'done', source = excluded.source, observed_at = excluded.observed_at, seen = excluded.seen,
+			seen_from = excluded.seen_from, seen_to = excluded.seen_to, counts = excluded.counts,
 			names = excluded.names, outputs = excluded.outputs, replay = excluded.replay, error = NULL, done_at = now()
 		WHERE l.state = 'started' OR (l.state = 'dead' AND l.replay < excluded.replay)`, stage, rows)
 	if err == nil && tag.RowsAffected() != int64(len(in)) {
@@ -213,11 +218,11 @@ func (l Ledger) Dead(ctx context.Context, e pipeline.Envelope, d pipeline.Death)
 		ON CONFLICT (stage, message_id) DO UPDATE SET
 			state = 'dead', error = excluded.error, error_class = excluded.error_class,
 			replay = greatest(l.replay, excluded.replay), starts = 0, done_at = now()
-		WHERE l.state <> 'done'`, l.Stage, e.ID, job, plain(d.Reason), d.Class, e.Replay)
+		WHERE l.state <> 'done'`, l.Stage, e.ID, job, Plain(d.Reason), d.Class, e.Replay)
 	return Classify(err)
 }
 
-// plain is text that PostgreSQL takes.
-func plain(s string) string {
+// Plain is text that PostgreSQL takes.
+func Plain(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "�"), "\x00", "")
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -39,7 +40,8 @@ type Outcome struct {
 	Changes []event.Change
 	Counts  map[string]int
 	Seen    []int64
-	SeenOf  [2]int64 // the lowest and the highest id of the objects seen
+
+	SeenFrom, SeenTo int64 // the lowest and the highest id of the objects seen
 }
 
 // A Plan is what a batch writes, and what each of its parts came to, in their order.
@@ -101,7 +103,7 @@ type decider struct {
 
 func (d *decider) part(p *Part) (Outcome, error) {
 	d.now = p
-	d.outcome = Outcome{Counts: map[string]int{}}
+	d.outcome = Outcome{Counts: map[string]int{}, SeenFrom: math.MaxInt64}
 	d.changes = map[int64]*event.Change{}
 	d.days = map[int64]map[metric.Day]bool{}
 	for i := range p.Objects {
@@ -125,9 +127,12 @@ func (d *decider) part(p *Part) (Outcome, error) {
 	return d.outcome, nil
 }
 
-// saw keeps that a thing was seen by the part in hand, which did not write it.
-func (d *decider) saw(what int64) {
+// saw keeps that a thing of an object was seen by the part in hand, which did
+// not write it.
+func (d *decider) saw(object, what int64) {
 	d.outcome.Seen = append(d.outcome.Seen, what)
+	d.outcome.SeenFrom = min(d.outcome.SeenFrom, object)
+	d.outcome.SeenTo = max(d.outcome.SeenTo, object)
 	d.Newer[what] = latest(d.Newer[what], d.now.ObservedAt)
 }
 
@@ -170,7 +175,7 @@ func (d *decider) object(i int) {
 		d.count("objects.unchanged")
 	case same:
 		d.count("objects.unchanged")
-		d.saw(seenObject(o.ID))
+		d.saw(o.ID, seenObject(o.ID))
 	default:
 		d.describe(o, told.Name, attrs, parent)
 	}
@@ -215,7 +220,7 @@ func (d *decider) stat(i int) error {
 		return nil
 	case value.Equal(old) && len(others) == 0:
 		d.count("stats.unchanged")
-		d.saw(key.seen(hour))
+		d.saw(key.Object, key.seen(hour))
 		return nil
 	}
 	for _, other := range others {
@@ -313,7 +318,7 @@ func (d *decider) zeroAbsent() error {
 	}
 	before := d.now.AnswerAt().Add(-time.Microsecond) // so that another part of this answer wins
 	for _, g := range slices.SortedFunc(maps.Keys(lists), compareGroups) {
-		d.saw(g.seen())
+		d.saw(g.object, g.seen())
 		for _, row := range d.groups[g] {
 			if err := d.zeroRow(row, named[row.RowKey], lists[g], before); err != nil {
 				return err

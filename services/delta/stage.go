@@ -93,7 +93,7 @@ func (s *Stage) results(in pipeline.Batch, parts []*Part, outcomes []Outcome) ([
 	results := make([]postgres.Result, len(in))
 	for i, o := range outcomes {
 		p := parts[i]
-		results[i] = postgres.Result{Source: p.Source, ObservedAt: &p.ObservedAt, Seen: o.Seen, Counts: o.Counts}
+		results[i] = postgres.Result{Source: p.Source, ObservedAt: &p.ObservedAt, Seen: o.Seen, SeenFrom: o.SeenFrom, SeenTo: o.SeenTo, Counts: o.Counts}
 		if len(o.Changes) == 0 {
 			continue
 		}

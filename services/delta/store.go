@@ -291,7 +291,6 @@ func readNewer(ctx context.Context, tx pgx.Tx, parts []*Part, state State) (map[
 		sources    []string
 		times      []time.Time
 		lows, high []int64
-		keys       []int64
 	)
 	for _, p := range parts {
 		at := p.ObservedAt
@@ -300,7 +299,6 @@ func readNewer(ctx context.Context, tx pgx.Tx, parts []*Part, state State) (map[
 		}
 		lo, hi := p.seenObjects(state)
 		sources, times, lows, high = append(sources, p.Source), append(times, at), append(lows, lo), append(high, hi)
-		keys = append(keys, digests(p, state)...)
 	}
 	if err := checkHorizon(ctx, tx, sources, times); err != nil {
 		return nil, err
@@ -315,7 +313,7 @@ func readNewer(ctx context.Context, tx pgx.Tx, parts []*Part, state State) (map[
 		)
 		SELECT max(n.observed_at), h FROM newer n, unnest(n.seen) AS h
 		JOIN unnest($5::bigint[]) AS k(h) USING (h)
-		GROUP BY h`, sources, times, lows, high, keys)
+		GROUP BY h`, sources, times, lows, high, digests(parts, state))
 	if err != nil {
 		return nil, err
 	}

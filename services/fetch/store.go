@@ -74,7 +74,7 @@ func (l Ledger) Dead(ctx context.Context, e pipeline.Envelope, d pipeline.Death)
 	}
 	tag, err := l.DB.Exec(ctx, `
 		UPDATE jobs SET state = 'failed', error = $2, finished_at = now()
-		WHERE id = $1 AND state IN ('queued', 'failed') AND params = $3`, e.Job, d.Reason, string(e.Body))
+		WHERE id = $1 AND state IN ('queued', 'failed') AND params = $3`, e.Job, postgres.Plain(d.Reason), string(e.Body))
 	if err != nil || tag.RowsAffected() == 0 {
 		return postgres.Classify(err) // the id is another job's, which lives on
 	}

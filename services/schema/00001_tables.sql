@@ -93,7 +93,9 @@ CREATE TABLE leat.ledger (
 	starts      int NOT NULL DEFAULT 0,
 	replay      int NOT NULL DEFAULT 0,
 	observed_at timestamptz,
-	seen        bigint[],
+	seen        bigint[], -- delta: digests of what a part held and did not write
+	seen_from   bigint,   -- the lowest and the highest id of their objects
+	seen_to     bigint,
 	counts      jsonb NOT NULL DEFAULT '{}',
 	names       text[] NOT NULL DEFAULT '{}',
 	outputs     jsonb NOT NULL DEFAULT '[]',
