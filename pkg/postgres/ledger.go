@@ -68,6 +68,18 @@ func Once(
 	return out, nil
 }
 
+// Report calls count with what results counted. It is for results that are
+// committed; a nil count is not called.
+func Report(count func(what string, n int), results []Result) {
+	for _, r := range results {
+		for what, n := range r.Counts {
+			if count != nil && n > 0 {
+				count(what, n)
+			}
+		}
+	}
+}
+
 // recall reads what the ledger knows of a batch: the deliveries that are new,
 // each message once, and the outputs of those that are done.
 func recall(ctx context.Context, tx pgx.Tx, stage string, in pipeline.Batch) (fresh pipeline.Batch, done []pipeline.Envelope, err error) {

@@ -34,8 +34,9 @@ const Name = "annotate"
 type Stage struct {
 	DB      *pgxpool.Pool
 	Sources *catalog.Catalog
-	Self    string // its own queue
-	Next    string // the queue of rollup
+	Self    string                   // its own queue
+	Next    string                   // the queue of rollup
+	Count   func(what string, n int) // told of what was committed; nil: nobody
 	Log     *zap.Logger
 }
 
@@ -65,7 +66,8 @@ func (s *Stage) Handle(ctx context.Context, in pipeline.Batch) ([]pipeline.Envel
 	if err != nil {
 		return nil, err
 	}
-	return postgres.Once(ctx, s.DB, Name, in, func(tx pgx.Tx, fresh pipeline.Batch) ([]postgres.Result, error) {
+	var results []postgres.Result
+	out, err := postgres.Once(ctx, s.DB, Name, in, func(tx pgx.Tx, fresh pipeline.Batch) ([]postgres.Result, error) {
 		wanted := map[int64]catalog.Version{}
 		for _, d := range fresh {
 			want(wanted, byID[d.ID], versions[byID[d.ID].Version])
@@ -74,7 +76,7 @@ func (s *Stage) Handle(ctx context.Context, in pipeline.Batch) ([]pipeline.Envel
 		if err != nil {
 			return nil, err
 		}
-		results := make([]postgres.Result, len(fresh))
+		results = make([]postgres.Result, len(fresh))
 		for i, d := range fresh {
 			c := byID[d.ID]
 			if results[i], err = s.result(ctx, tx, d.Envelope, c, versions[c.Version].Source, tagged, annotated); err != nil {
@@ -83,6 +85,10 @@ func (s *Stage) Handle(ctx context.Context, in pipeline.Batch) ([]pipeline.Envel
 		}
 		return results, nil
 	})
+	if err == nil {
+		postgres.Report(s.Count, results)
+	}
+	return out, err
 }
 
 // want collects the objects whose tags may differ, under the newest version that

@@ -25,7 +25,8 @@ const Name = "delta"
 type Stage struct {
 	DB      *pgxpool.Pool
 	Sources *catalog.Catalog
-	Next    string // the queue of annotate
+	Next    string                   // the queue of annotate
+	Count   func(what string, n int) // told of what was committed; nil: nobody
 
 	months sync.Map // months of stats that have a partition, and the one after it
 }
@@ -44,7 +45,8 @@ func (s *Stage) Handle(ctx context.Context, in pipeline.Batch) ([]pipeline.Envel
 	for i, d := range in {
 		byID[d.ID] = parts[i]
 	}
-	return postgres.Once(ctx, s.DB, Name, in, func(tx pgx.Tx, fresh pipeline.Batch) ([]postgres.Result, error) {
+	var results []postgres.Result
+	out, err := postgres.Once(ctx, s.DB, Name, in, func(tx pgx.Tx, fresh pipeline.Batch) ([]postgres.Result, error) {
 		parts := make([]*Part, len(fresh))
 		for i, d := range fresh {
 			parts[i] = byID[d.ID]
@@ -53,8 +55,13 @@ func (s *Stage) Handle(ctx context.Context, in pipeline.Batch) ([]pipeline.Envel
 		if err != nil {
 			return nil, err
 		}
-		return s.results(fresh, parts, outcomes)
+		results, err = s.results(fresh, parts, outcomes)
+		return results, err
 	})
+	if err == nil {
+		postgres.Report(s.Count, results)
+	}
+	return out, err
 }
 
 // apply brings a transaction up to date with parts.

@@ -37,10 +37,11 @@ type Stage struct {
 	Sources *catalog.Catalog
 	Archive Archive
 	Sink    pipeline.Sink
-	Folder  string   // of the source files
-	Files   []string // folders below which file:// addresses may lie
-	Self    string   // its own queue
-	Next    string   // the queue of delta
+	Folder  string                   // of the source files
+	Files   []string                 // folders below which file:// addresses may lie
+	Self    string                   // its own queue
+	Next    string                   // the queue of delta
+	Count   func(what string, n int) // told of what was committed; nil: nobody
 	Log     *zap.Logger
 }
 
@@ -184,14 +185,19 @@ func (s *Stage) slice(ctx context.Context, d pipeline.Delivery) error {
 	if err != nil {
 		return err
 	}
+	var results []postgres.Result
 	_, err = postgres.Once(ctx, s.DB, Name, pipeline.Batch{d}, func(tx pgx.Tx, _ pipeline.Batch) ([]postgres.Result, error) {
 		if slice.Refresh {
 			if err := setNextCursor(ctx, tx, slice, d.Job, a.ObservedAt); err != nil {
 				return nil, err
 			}
 		}
-		return []postgres.Result{{Source: src.Name, Names: parts, Counts: counts}}, nil
+		results = []postgres.Result{{Source: src.Name, Names: parts, Counts: counts}}
+		return results, nil
 	})
+	if err == nil {
+		postgres.Report(s.Count, results)
+	}
 	return err
 }
 

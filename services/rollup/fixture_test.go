@@ -15,7 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.uber.org/zap/zaptest"
+	"go.uber.org/zap"
 
 	"github.com/leatflow/leat/pkg/event"
 	"github.com/leatflow/leat/pkg/metric"
@@ -89,7 +89,7 @@ func withMongo(t testing.TB) *bench {
 	t.Helper()
 	b := newBench(t)
 	address, database := pipetest.Mongo(t)
-	db, err := mongodb.Open(t.Context(), mongodb.Config{URL: address, Database: database})
+	db, err := mongodb.Open(mongodb.Config{URL: address, Database: database})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func (b *bench) stat(object int64, day, dims, metrics string, hours ...string) {
 func (b *bench) stage() *Stage {
 	return &Stage{
 		Config: DefaultConfig(), DB: b.db, Mongo: b.mongo, Sources: catalog.New(b.db), Sink: b.sink,
-		Feed: "leat.feed", Dead: "leat.dead", Log: zaptest.NewLogger(b.t, zaptest.Level(3)),
+		Feed: "leat.feed", Dead: "leat.dead", Log: zap.NewNop(),
 	}
 }
 

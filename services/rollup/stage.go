@@ -40,8 +40,9 @@ type Stage struct {
 	Mongo   *mongo.Database
 	Sources *catalog.Catalog
 	Sink    pipeline.Sink
-	Feed    string // the stream of updates
-	Dead    string // the queue of dead letters
+	Feed    string                   // the stream of updates
+	Dead    string                   // the queue of dead letters
+	Count   func(what string, n int) // told of what was committed; nil: nobody
 	Log     *zap.Logger
 
 	settling settling

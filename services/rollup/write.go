@@ -69,6 +69,7 @@ type claim struct {
 // rev; and only when MongoDB has confirmed, delete the marks. A crash anywhere
 // leaves them, and whoever had an older rev finds the newer document.
 func (s *Stage) writeDue(ctx context.Context, settled []string) (objects int, err error) {
+	written := 0
 	err = postgres.InTx(ctx, s.DB, func(tx pgx.Tx) error {
 		c := &claim{settled: settled, redo: map[int64]bool{}, refused: map[*Document]string{}}
 		ids, err := lockDue(ctx, tx, settled, s.Documents)
@@ -90,8 +91,12 @@ func (s *Stage) writeDue(ctx context.Context, settled []string) (objects int, er
 		if err := s.announce(ctx, c); err != nil {
 			return err
 		}
+		written = len(c.docs)
 		return forget(ctx, tx, c)
 	})
+	if err == nil && written > 0 && s.Count != nil {
+		s.Count("documents.written", written)
+	}
 	return objects, err
 }
 

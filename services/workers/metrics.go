@@ -1,6 +1,7 @@
 package workers
 
 import (
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,6 +14,7 @@ type metrics struct {
 	phases      *prometheus.HistogramVec
 	retries     *prometheus.CounterVec
 	deadLetters *prometheus.CounterVec
+	records     *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer, stage string) *metrics {
@@ -28,8 +30,12 @@ func newMetrics(r prometheus.Registerer, stage string) *metrics {
 			Name: "leat_retries_total", Help: "Batches tried again, by the class of the error.", ConstLabels: labels}, []string{"class"}),
 		deadLetters: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "leat_dead_letters_total", Help: "Messages given up, by the class of the error.", ConstLabels: labels}, []string{"class"}),
+		records: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "leat_records_total", ConstLabels: labels,
+			Help: "What was committed, by thing and outcome: stats new, changed, unchanged, rejected; documents written (one operation each); …"},
+			[]string{"thing", "outcome"}),
 	}
-	r.MustRegister(m.messages, m.batches, m.phases, m.retries, m.deadLetters)
+	r.MustRegister(m.messages, m.batches, m.phases, m.retries, m.deadLetters, m.records)
 	return m
 }
 
@@ -45,3 +51,8 @@ func (m *metrics) Phase(name string, took time.Duration) {
 func (m *metrics) Retry(class string) { m.retries.WithLabelValues(class).Inc() }
 
 func (m *metrics) DeadLetter(class string) { m.deadLetters.WithLabelValues(class).Inc() }
+
+func (m *metrics) Count(what string, n int) {
+	thing, outcome, _ := strings.Cut(what, ".")
+	m.records.WithLabelValues(thing, outcome).Add(float64(n))
+}

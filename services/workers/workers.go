@@ -27,18 +27,19 @@ import (
 
 // Fetch runs a fetch worker until ctx is cancelled.
 func Fetch(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) error {
-	worker := pipeline.Config{BatchSize: 1, Slots: cfg.Fetch.Slots, Prefetch: cfg.Fetch.Slots, MaxAttempts: cfg.Fetch.MaxAttempts}
-	s, err := open(ctx, cfg, d, worker)
+	config := pipeline.Config{BatchSize: 1, Slots: cfg.Fetch.Slots, Prefetch: cfg.Fetch.Slots, MaxAttempts: cfg.Fetch.MaxAttempts}
+	s, err := open(ctx, cfg, d, config)
 	if err != nil {
 		return err
 	}
 	defer s.close()
+	metrics := newMetrics(d.Metrics, fetch.Name)
 	stage := &fetch.Stage{
 		DB: s.db, Sources: s.sources, Archive: fetch.Archive{Folder: cfg.Archive}, Sink: s.broker,
-		Folder: cfg.Sources, Files: cfg.Fetch.Files, Self: rabbit.Fetch, Next: rabbit.Delta, Log: d.Log,
+		Folder: cfg.Sources, Files: cfg.Fetch.Files, Self: rabbit.Fetch, Next: rabbit.Delta, Count: metrics.Count, Log: d.Log,
 	}
 	ledger := fetch.Ledger{Ledger: postgres.Ledger{DB: s.db, Stage: fetch.Name}}
-	return s.run(ctx, fetch.Name, rabbit.Fetch, stage, ledger)
+	return s.run(ctx, worker{fetch.Name, rabbit.Fetch, stage, ledger, metrics})
 }
 
 // Delta runs a delta worker until ctx is cancelled.
@@ -48,8 +49,9 @@ func Delta(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) error {
 		return err
 	}
 	defer s.close()
-	stage := &delta.Stage{DB: s.db, Sources: s.sources, Next: rabbit.Annotate}
-	return s.run(ctx, delta.Name, rabbit.Delta, stage, postgres.Ledger{DB: s.db, Stage: delta.Name})
+	metrics := newMetrics(d.Metrics, delta.Name)
+	stage := &delta.Stage{DB: s.db, Sources: s.sources, Next: rabbit.Annotate, Count: metrics.Count}
+	return s.run(ctx, worker{delta.Name, rabbit.Delta, stage, postgres.Ledger{DB: s.db, Stage: delta.Name}, metrics})
 }
 
 // Annotate runs an annotate worker until ctx is cancelled.
@@ -59,8 +61,9 @@ func Annotate(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) erro
 		return err
 	}
 	defer s.close()
-	stage := &annotate.Stage{DB: s.db, Sources: s.sources, Self: rabbit.Annotate, Next: rabbit.Rollup, Log: d.Log}
-	return s.run(ctx, annotate.Name, rabbit.Annotate, stage, postgres.Ledger{DB: s.db, Stage: annotate.Name})
+	metrics := newMetrics(d.Metrics, annotate.Name)
+	stage := &annotate.Stage{DB: s.db, Sources: s.sources, Self: rabbit.Annotate, Next: rabbit.Rollup, Count: metrics.Count, Log: d.Log}
+	return s.run(ctx, worker{annotate.Name, rabbit.Annotate, stage, postgres.Ledger{DB: s.db, Stage: annotate.Name}, metrics})
 }
 
 // Rollup runs a rollup worker until ctx is cancelled.
@@ -73,17 +76,18 @@ func Rollup(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) error 
 	if s.mongo, err = mongodb.Open(cfg.MongoDB); err != nil {
 		return err
 	}
+	metrics := newMetrics(d.Metrics, rollup.Name)
 	stage := &rollup.Stage{
 		Config: cfg.Rollup.Writing, DB: s.db, Mongo: s.mongo, Sources: s.sources, Sink: s.broker,
-		Feed: rabbit.Feed, Dead: rabbit.Dead, Log: d.Log,
+		Feed: rabbit.Feed, Dead: rabbit.Dead, Count: metrics.Count, Log: d.Log,
 	}
-	return s.run(ctx, rollup.Name, rabbit.Rollup, stage, postgres.Ledger{DB: s.db, Stage: rollup.Name})
+	return s.run(ctx, worker{rollup.Name, rabbit.Rollup, stage, postgres.Ledger{DB: s.db, Stage: rollup.Name}, metrics})
 }
 
 // Servers are what a worker is connected to.
 type servers struct {
 	cfg     settings.Settings
-	worker  pipeline.Config
+	config  pipeline.Config
 	daemon  *daemon.Daemon
 	db      *pgxpool.Pool
 	mongo   *mongo.Database // rollup's only
@@ -93,17 +97,17 @@ type servers struct {
 
 // open prepares the connections. Each is dialled when it is first used: a worker
 // starts while its servers are away, and waits for them.
-func open(ctx context.Context, cfg settings.Settings, d *daemon.Daemon, worker pipeline.Config) (*servers, error) {
+func open(ctx context.Context, cfg settings.Settings, d *daemon.Daemon, config pipeline.Config) (*servers, error) {
 	d.Health.Expect("consumer", "postgres")
-	worker.Grace = cfg.Grace()
+	config.Grace = cfg.Grace()
 	db, err := postgres.Open(ctx, cfg.Postgres)
 	if err != nil {
 		return nil, err
 	}
-	cfg.RabbitMQ.Prefetch = worker.Prefetch
+	cfg.RabbitMQ.Prefetch = config.Prefetch
 	cfg.RabbitMQ.App = d.Name + " " + d.Version
 	return &servers{
-		cfg: cfg, worker: worker, daemon: d, db: db,
+		cfg: cfg, config: config, daemon: d, db: db,
 		broker: rabbit.New(cfg.RabbitMQ, d.Health.Set), sources: catalog.New(db),
 	}, nil
 }
@@ -118,7 +122,15 @@ func (s *servers) close() {
 	}
 }
 
-func (s *servers) run(ctx context.Context, stage, queue string, handler pipeline.Handler, ledger pipeline.Ledger) error {
+// A worker is what tells the stages' workers apart.
+type worker struct {
+	stage, queue string
+	handler      pipeline.Handler
+	ledger       pipeline.Ledger
+	metrics      *metrics
+}
+
+func (s *servers) run(ctx context.Context, of worker) error {
 	if s.mongo != nil {
 		s.daemon.Health.Expect("mongodb")
 	}
@@ -126,8 +138,8 @@ func (s *servers) run(ctx context.Context, stage, queue string, handler pipeline
 	defer stop()
 	go s.watch(watching)
 	w := pipeline.Worker{
-		Config: s.worker, Stage: stage, Queue: queue, Dead: rabbit.Dead, Handler: handler, Source: s.broker, Sink: s.broker,
-		Ledger: ledger, Probe: s.probe, Metrics: newMetrics(s.daemon.Metrics, stage), Log: s.daemon.Log,
+		Config: s.config, Stage: of.stage, Queue: of.queue, Dead: rabbit.Dead, Handler: of.handler, Source: s.broker, Sink: s.broker,
+		Ledger: of.ledger, Probe: s.probe, Metrics: of.metrics, Log: s.daemon.Log,
 	}
 	return w.Run(ctx)
 }
