@@ -149,6 +149,7 @@ func (b *bench) tree() {
 			(4, 'ads', 'ad', 'a1', 3, 2, 'Apple', '{}', now()),
 			(5, 'ads', 'ad', 'a2', 3, 2, 'Pear', '{}', now()),
 			(6, 'ads', 'photo', 'p1', NULL, 0, 'p1', '{}', now())`)
+	b.exec(`ALTER TABLE objects ALTER id RESTART WITH 100`)
 }
 
 // stat writes a row as delta does.
