@@ -318,3 +318,22 @@ func TestAPartOfAJobThatIsGoneIsRefused(t *testing.T) {
 		t.Errorf("it left rows:\n%s", got)
 	}
 }
+
+func TestPartsOfOneMomentEndTheSameInAnyOrder(t *testing.T) {
+	b := newBench(t, total)
+	var ends []string
+	for _, parts := range [][]string{
+		{"12:00 acme; a1 day=2026-11-13 clicks=8", "12:00; a1 day=2026-11-13 clicks=10"},
+		{"12:00; a1 day=2026-11-13 clicks=10", "12:00 acme; a1 day=2026-11-13 clicks=8"},
+	} {
+		b.clear()
+		b.handle("10:00; a1 day=2026-11-13 clicks=8")
+		for _, part := range parts {
+			b.handle(part)
+		}
+		ends = append(ends, b.end())
+	}
+	if ends[0] != ends[1] {
+		t.Errorf("one way: %s; the other way: %s", ends[0], ends[1])
+	}
+}

@@ -282,8 +282,8 @@ func readRows(ctx context.Context, tx pgx.Tx, parts []*Part, objects map[ObjectK
 	return found, err
 }
 
-// readNewer returns when the things that the parts hold were last seen by newer
-// parts that did not have to write them. A part older than the ledger reaches
+// readNewer returns when the things that the parts hold were last seen by parts
+// that are no older and did not have to write them. A part older than the ledger reaches
 // cannot be put in order. A row of the ledger is only opened where the objects
 // that it saw may be the part's: the parts of one answer seldom share any.
 func readNewer(ctx context.Context, tx pgx.Tx, parts []*Part, state State) (map[int64]time.Time, error) {
@@ -308,8 +308,8 @@ func readNewer(ctx context.Context, tx pgx.Tx, parts []*Part, state State) (map[
 			SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::bigint[], $4::bigint[]) AS p(source, at, lo, hi)
 		), newer AS (
 			SELECT l.observed_at, l.seen FROM ledger l
-			WHERE l.source = ANY($1) AND l.observed_at > (SELECT min(at) FROM part) AND l.seen IS NOT NULL AND EXISTS (
-				SELECT 1 FROM part p WHERE p.source = l.source AND p.at < l.observed_at AND p.lo <= l.seen_to AND p.hi >= l.seen_from)
+			WHERE l.source = ANY($1) AND l.observed_at >= (SELECT min(at) FROM part) AND l.seen IS NOT NULL AND EXISTS (
+				SELECT 1 FROM part p WHERE p.source = l.source AND p.at <= l.observed_at AND p.lo <= l.seen_to AND p.hi >= l.seen_from)
 		)
 		SELECT max(n.observed_at), h FROM newer n, unnest(n.seen) AS h
 		JOIN unnest($5::bigint[]) AS k(h) USING (h)
