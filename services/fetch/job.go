@@ -70,11 +70,18 @@ func explainJSON(err error, body []byte) error {
 	case unknown:
 		return fmt.Errorf("unknown field %s; a job has %s", name, fields)
 	case errors.As(err, &wrong) && wrong.Field != "":
-		return fmt.Errorf("%s: found a %s, a text is allowed", wrong.Field, wrong.Value)
+		return fmt.Errorf("%s: found %s, a text is allowed", wrong.Field, article(wrong.Value))
 	case errors.As(err, &wrong):
 		return fmt.Errorf(`found a JSON %s; a job is a JSON object such as {"source":"ads"}`, wrong.Value)
 	}
 	return fmt.Errorf(`not JSON (%w; the body begins with %.40q); a job is a JSON object such as {"source":"ads"}`, err, body)
+}
+
+func article(kind string) string {
+	if strings.HasPrefix(kind, "array") || strings.HasPrefix(kind, "object") {
+		return "an " + kind
+	}
+	return "a " + kind
 }
 
 func (j Job) validate() error {
@@ -90,9 +97,9 @@ func (j Job) validate() error {
 	case (j.From != "" || j.To != "") && j.Mode != ModeBackfill:
 		return errors.New(`from, to: only a job of mode "backfill" has days`)
 	}
-	for _, s := range []string{j.Source, j.Account, j.URL, j.ID} {
-		if strings.ContainsRune(s, 0) {
-			return fmt.Errorf("%.40q holds a NUL character, which is not allowed", s)
+	for _, field := range [][2]string{{"source", j.Source}, {"account", j.Account}, {"url", j.URL}, {"callback", j.Callback}, {"id", j.ID}} {
+		if strings.ContainsRune(field[1], 0) {
+			return fmt.Errorf("%s: %.40q holds a NUL character, which is not allowed", field[0], field[1])
 		}
 	}
 	return j.validateTimes()
