@@ -12,7 +12,8 @@ const maxKey = 512
 // object makes the object of a rule, or says why it is refused. One that is the
 // same as that of the row before is the same node.
 func (c *cutter) object(l *level, r *rulePlan, over *node) (*node, string) {
-	o, parent, reason := r.object, over, ""
+	o, parent := r.object, over
+	var reason string
 	if o.parent != nil {
 		if parent, reason = c.parent(l, o.parent); reason != "" {
 			return nil, reason

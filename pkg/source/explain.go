@@ -99,14 +99,14 @@ func (s *Source) explainStats(b *strings.Builder) {
 	if s.Stats.Absent == AbsentZero {
 		b.WriteString("  what is absent from an answer that has others of its object and day is zero\n")
 	}
-	any := false
+	found := false
 	for _, t := range s.types {
 		for _, r := range t.stats {
-			any = true
+			found = true
 			fmt.Fprintf(b, "  %s\n", strings.Join(statParts(t, r), ", "))
 		}
 	}
-	if !any {
+	if !found {
 		b.WriteString("  none\n")
 	}
 }
@@ -168,13 +168,14 @@ func (s *Source) document(t *Type) string {
 	if !t.RollsUp {
 		return "one for each, without days"
 	}
-	text := "one for each and half-year, by day"
+	parts := []string{"one for each and half-year, by day"}
 	if s.Rollup.Hours {
-		text += " and hour"
+		parts[0] += " and hour"
 	}
 	for _, d := range s.Rollup.Dimensions {
-		text += ", by " + d
+		parts = append(parts, "by "+d)
 	}
+	text := strings.Join(parts, ", ")
 	if !t.HasStats {
 		text += "; the sums of what is below it"
 	}

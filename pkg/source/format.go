@@ -63,10 +63,10 @@ func (in *input) spill(folder string) (*input, error) {
 		in.size, err = io.Copy(f, in.stream)
 	}
 	if err != nil {
-		f.Close()
+		_ = f.Close() // its own error is the one to tell
 		return nil, fmt.Errorf("decompress the answer: %w", err)
 	}
-	in.file, in.close = f, func() { f.Close() }
+	in.file, in.close = f, func() { _ = f.Close() } // it is gone already, and was only read
 	in.stream = &section{ctx: in.ctx, file: f, end: in.size}
 	return in, nil
 }

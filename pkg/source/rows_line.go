@@ -115,8 +115,7 @@ func brokenLine(line []byte) string {
 	if err == nil {
 		return "more after the end of the JSON was found; one JSON object is allowed"
 	}
-	var broken *FormError
-	if errors.As(s.formError(err), &broken) {
+	if broken, ok := errors.AsType[*FormError](s.formError(err)); ok {
 		return fmt.Sprintf("%s was found at %s; one JSON object is allowed", broken.Found, broken.Position)
 	}
 	return err.Error()

@@ -127,8 +127,7 @@ func bad(format string, args ...any) error {
 
 func writeError(w http.ResponseWriter, err error) {
 	status := http.StatusInternalServerError
-	var p problem
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[problem](err); ok {
 		status = p.status
 	}
 	writeJSON(w, status, map[string]any{"error": map[string]any{"status": status, "message": err.Error()}})

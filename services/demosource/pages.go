@@ -2,6 +2,7 @@ package demosource
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"strconv"
 )
@@ -42,9 +43,7 @@ func pageLink(q query, next int, last bool) string {
 		return ""
 	}
 	asked := url.Values{}
-	for name, values := range q.Values {
-		asked[name] = values
-	}
+	maps.Copy(asked, q.Values)
 	asked.Set("cursor", strconv.Itoa(next))
 	return fmt.Sprintf(`</ads/pages?%s>; rel="next"`, asked.Encode())
 }

@@ -26,7 +26,7 @@ func (s *system) paste(exchange string, body []byte) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	defer conn.Close() //nolint:errcheck // the confirm has said all
+	defer conn.Close()
 	ch, err := conn.Channel()
 	if err != nil {
 		s.t.Fatal(err)
@@ -120,7 +120,7 @@ func (s *system) letters(n int) []amqp.Delivery {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	defer conn.Close() //nolint:errcheck // what was not acknowledged goes back
+	defer conn.Close()
 	ch, err := conn.Channel()
 	if err != nil {
 		s.t.Fatal(err)
@@ -238,7 +238,7 @@ func distinctPlays(t *testing.T, url string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Body.Close() //nolint:errcheck // it was read
+	defer r.Body.Close()
 	seen := map[string]bool{}
 	plays, seconds := 0, 0
 	for d := json.NewDecoder(r.Body); ; {

@@ -29,7 +29,7 @@ func TestPlan(t *testing.T) {
 		days     = head + "http: {base_url: 'http://a.example'}\nfetch: {report: {path: '/r?from={from}&to={to}', lookback: 3d}}\n" + tail
 		week     = head + "http: {base_url: 'http://a.example'}\nfetch: {report: {path: '/r?from={from}&to={to}', lookback: 10d, slice: 7d, since: 2026-11-01}}\n" + tail
 		whole    = head + "http: {base_url: 'http://a.example'}\nfetch: {report: {path: '/r'}}\n" + tail
-		accounts = "accounts: {acme: {timezone: America/New_York}, globex: {timezone: Asia/Tokyo}}\n" + days
+		accounts = "accounts: {acme: {timezone: America/New_York}, globex: {timezone: Asia/Tokyo}}\n" + head + "http: {base_url: 'http://a.example'}\nfetch: {report: {path: '/r?a={account}&from={from}&to={to}', lookback: 3d}}\n" + tail
 	)
 	now := time.Date(2026, 11, 20, 2, 0, 0, 0, time.UTC) // still the 19th in New York
 	for _, c := range []struct {

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -178,9 +179,8 @@ func (s *Stage) slice(ctx context.Context, d pipeline.Delivery) error {
 	}
 	defer file.Close() //nolint:errcheck // it is only read
 	parts, counts, err := s.cut(ctx, d, slice, src, a, file)
-	var malformed *source.FormError
-	if errors.As(err, &malformed) {
-		return errors.Join(fmt.Errorf("answer of %s: %w", a.URL, err), markBroken(ctx, s.DB, d.Job, a.N, err.Error()))
+	if _, malformed := errors.AsType[*source.FormError](err); malformed {
+		return s.refuse(ctx, d, a, err)
 	}
 	if err != nil {
 		return err
@@ -242,6 +242,19 @@ func (s *Stage) ask(ctx context.Context, d pipeline.Delivery, slice event.Slice,
 		return a, fmt.Errorf("answer of %s: cut off after %d bytes: %w", a.URL, a.Bytes, err)
 	}
 	return a, insertAnswer(ctx, s.DB, d, &a)
+}
+
+// refuse marks an answer that is not what its format promises: the next try asks
+// again. A file will not say anything else.
+func (s *Stage) refuse(ctx context.Context, d pipeline.Delivery, a Answer, reason error) error {
+	if err := markBroken(ctx, s.DB, d.Job, a.N, reason.Error()); err != nil {
+		return err
+	}
+	err := fmt.Errorf("answer of %s: %w", a.URL, reason)
+	if strings.HasPrefix(a.URL, "file:") {
+		return pipeline.Permanent(err)
+	}
+	return err
 }
 
 // ahead is how many parts are cut while others are published.

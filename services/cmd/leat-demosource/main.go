@@ -69,7 +69,9 @@ func serve(ctx context.Context, address string, cfg demosource.Config) error {
 	if err := server.Shutdown(finish); err != nil {
 		return errors.Join(err, server.Close())
 	}
-	<-failed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
 	return nil
 }
 
