@@ -262,10 +262,11 @@ func TestTheArchiveKeepsAnAnswerOnceUnderItsHash(t *testing.T) {
 }
 
 func TestTheFormatIsWhatTheNameSaysElseTheSourceFile(t *testing.T) {
-	src := parse(t, head+"http: {base_url: 'http://a.example'}\nfetch: {report: {path: '/r', format: csv}}\n"+tail)
+	src := parse(t, head+"http: {base_url: 'http://a.example'}\nfetch: {report: {path: '/r', format: ndjson}}\n"+
+		"records: [{object: {type: ad, key: id}}]\n")
 	for address, want := range map[string]string{
-		"http://a.example/r": "csv", "http://a.example/a.json": "json", "http://a.example/a.JSON.gz?x=a.csv": "json",
-		"http://a.example/a.jsonl.zst": "ndjson", "file:///a/b.tsv": "tsv", "http://a.example/a.exe": "csv",
+		"http://a.example/r": "ndjson", "http://a.example/a.json": "json", "http://a.example/a.JSON.gz?x=a.csv": "json",
+		"http://a.example/a.csv.zst": "csv", "http://a.example/a.jsonl": "ndjson", "file:///a/b.tsv": "tsv", "http://a.example/a.exe": "ndjson",
 	} {
 		if got := formatOf(address, src); got != want {
 			t.Errorf("%s: %s, want %s", address, got, want)
