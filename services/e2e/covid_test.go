@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -60,6 +61,7 @@ func TestCovid(t *testing.T) {
 	s.want("stats.new", counts["stats"]["new"], 50602)
 	s.want("documents.written", counts["documents"]["written"], 908)
 	s.countriesAreSums()
+	s.want("differences", s.checked(), []string{})
 
 	before, docs := s.rows(), s.documentLines("covid")
 	state, counts = s.await(s.submit(covidJob(folder, "2020-09-07")), patience)
@@ -78,6 +80,23 @@ func TestCovid(t *testing.T) {
 	s.want("documents.written", counts["documents"]["written"], 454)
 	s.want("sums", s.sums(), `"1895219115 1066190750 80497133"`)
 	s.countriesAreSums()
+	s.want("differences", s.checked(), []string{})
+
+	// What somebody changes by hand is named.
+	if _, err := s.db.Exec(t.Context(), `
+		UPDATE stats SET metrics = jsonb_set(metrics, '{Deaths}', '1413')
+		WHERE day = '2020-09-07' AND object_id = (SELECT id FROM objects WHERE key = 'Afghanistan/')`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.docs.Collection("covid").UpdateOne(t.Context(), bson.M{"_id": "country/Italy/2020H1"}, bson.M{"$set": bson.M{"name": "Italia"}}); err != nil {
+		t.Fatal(err)
+	}
+	found := strings.Join(s.checked(), "\n")
+	for _, place := range []string{"province/Afghanistan//2020H2 days.2020-09-07.m.Deaths", "country/Afghanistan/2020H2 days.2020-09-07.m.Deaths", "country/Italy/2020H1 name"} {
+		if !strings.Contains(found, place) {
+			t.Errorf("leat check does not name %s, but says:\n%s", place, found)
+		}
+	}
 }
 
 // countriesAreSums compares each country's days with the sums of its provinces'.
