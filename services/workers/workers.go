@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -135,8 +136,10 @@ func (s *servers) run(ctx context.Context, of worker) error {
 		s.daemon.Health.Expect("mongodb")
 	}
 	watching, stop := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { s.watch(watching) })
+	defer watch.Wait()
 	defer stop()
-	go s.watch(watching)
 	w := pipeline.Worker{
 		Config: s.config, Stage: of.stage, Queue: of.queue, Dead: rabbit.Dead, Handler: of.handler, Source: s.broker, Sink: s.broker,
 		Ledger: of.ledger, Probe: s.probe, Metrics: of.metrics, Log: s.daemon.Log,
