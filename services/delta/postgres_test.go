@@ -227,10 +227,16 @@ func (b *bench) retry(s *Stage, in pipeline.Batch) {
 }
 
 func TestWorkersSideBySideEndAsOne(t *testing.T) {
-	b := newBench(t, total)
-	for round := range uint64(15) {
+	for name, stats := range map[string]string{"totals": total, "hours": hourly, "totals of whole answers": totalWhole} {
+		t.Run(name, func(t *testing.T) { sideBySide(t, newBench(t, stats)) })
+	}
+}
+
+func sideBySide(t *testing.T, b *bench) {
+	t.Helper()
+	for round := range uint64(8) {
 		random := rand.New(rand.NewPCG(round, 2))
-		texts := randomParts(random, []string{"os=ios", "os=android"}, false)
+		texts := randomParts(random, []string{"os=ios", "os=android"}, b.src.Stats.Kind == source.KindHour)
 		b.clear()
 		b.handle(texts...)
 		want := b.end()
