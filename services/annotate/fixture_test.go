@@ -86,9 +86,9 @@ func (b *bench) exec(sql string, args ...any) {
 	}
 }
 
-func (b *bench) text(sql string, args ...any) string {
+func (b *bench) text(sql string) string {
 	b.t.Helper()
-	rows, err := b.db.Query(b.t.Context(), sql, args...)
+	rows, err := b.db.Query(b.t.Context(), sql)
 	if err != nil {
 		b.t.Fatal(err)
 	}

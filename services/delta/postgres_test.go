@@ -82,9 +82,9 @@ func (b *bench) exec(sql string, args ...any) {
 }
 
 // text returns the only column of the rows, one a line.
-func (b *bench) text(sql string, args ...any) string {
+func (b *bench) text(sql string) string {
 	b.t.Helper()
-	rows, err := b.db.Query(b.t.Context(), sql, args...)
+	rows, err := b.db.Query(b.t.Context(), sql)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -97,7 +97,7 @@ func TestACutAnswerIsAnErrorToTryAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer body.Close() //nolint:errcheck // it is cut
+	defer body.Close()
 	a := Archive{Folder: t.TempDir()}
 	if _, n, err := a.Keep(body); !errors.Is(err, io.ErrUnexpectedEOF) || n != 8 {
 		t.Errorf("%d bytes, %v", n, err)
@@ -134,7 +134,7 @@ func TestSilenceEndsARequest(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer body.Close() //nolint:errcheck // it is cut
+			defer body.Close()
 			got, err := io.ReadAll(body)
 			if verdict(err) != "again" || !strings.Contains(err.Error(), "silent for 50ms") || string(got) != first {
 				t.Errorf("%q, %v", got, err)
@@ -156,7 +156,7 @@ func TestASlowAnswerThatIsNotSilentComesThrough(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer body.Close() //nolint:errcheck // it was read
+	defer body.Close()
 	if got, err := io.ReadAll(body); err != nil || len(got) != 8 {
 		t.Errorf("%q, %v", got, err)
 	}
@@ -217,7 +217,7 @@ func TestFiles(t *testing.T) {
 			s := &Stage{Files: c.folders}
 			file, err := s.open(t.Context(), c.url, src)
 			if err == nil {
-				defer file.Close() //nolint:errcheck // it is only read
+				defer file.Close()
 			}
 			switch {
 			case c.says == "" && err != nil:
@@ -243,7 +243,7 @@ func TestTheArchiveKeepsAnAnswerOnceUnderItsHash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close() //nolint:errcheck // it is only read
+	defer file.Close()
 	if got, err := io.ReadAll(file); err != nil || !bytes.Equal(got, answer) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
