@@ -75,7 +75,7 @@ func told(t testing.TB, src *source.Source, text string) event.Part {
 	head, items, _ := strings.Cut(text, ";")
 	e := event.Part{Source: src.Name, Version: src.Hash}
 	day, clock := today, ""
-	for _, word := range strings.FieldsSeq(head) {
+	for word := range strings.FieldsSeq(head) {
 		switch {
 		case strings.Contains(word, ":"):
 			clock = word

@@ -22,15 +22,8 @@ import (
 // with no property at all.
 func (s *system) paste(exchange string, body []byte) {
 	s.t.Helper()
-	conn, err := amqp.Dial(s.cfg.RabbitMQ.URL)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer conn.Close()
-	ch, err := conn.Channel()
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	ch, done := s.channel()
+	defer done()
 	if err := ch.Confirm(false); err != nil {
 		s.t.Fatal(err)
 	}
@@ -41,6 +34,19 @@ func (s *system) paste(exchange string, body []byte) {
 	if ok, err := confirm.WaitContext(s.t.Context()); err != nil || !ok {
 		s.t.Fatal(ok, err)
 	}
+}
+
+// channel opens a channel of its own, and returns what closes it.
+func (s *system) channel() (ch *amqp.Channel, done func()) {
+	s.t.Helper()
+	conn, err := amqp.Dial(s.cfg.RabbitMQ.URL)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if ch, err = conn.Channel(); err != nil {
+		s.t.Fatal(err)
+	}
+	return ch, func() { _ = conn.Close() } // what was not acknowledged goes back
 }
 
 // A job is a bare JSON body, published to the queue or to the exchange.
@@ -116,15 +122,8 @@ func TestWrongJobs(t *testing.T) {
 // letters reads n dead letters and leaves them where they are.
 func (s *system) letters(n int) []amqp.Delivery {
 	s.t.Helper()
-	conn, err := amqp.Dial(s.cfg.RabbitMQ.URL)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer conn.Close()
-	ch, err := conn.Channel()
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	ch, done := s.channel()
+	defer done()
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
 	if err := ch.Qos(n, 0, false); err != nil {
