@@ -34,7 +34,7 @@ func TestReadSets(t *testing.T) {
 func TestReadRefuses(t *testing.T) {
 	for _, in := range []string{
 		``, ` `, `{`, `[]`, `1`, `"a"`, `nul`, `{"a"}`, `{"a":}`, `{"a":1`, `{"a":1,`, `{"a" 1}`, `{a:1}`, `{"a`, `{"`, `{"a":1 "b":2}`, `{"a":1;}`,
-		`{"a":"1"}`, `{"a":null}`, `{"a":true}`, `{"a":{}}`, `{"a":1x}`, `{"a":1e}`, `{"a\u0062":1}`, `{"a":1000000000000}`, `{,}`, `{"a":1,,"b":2}`,
+		`{"a":"1"}`, `{"a":null}`, `{"a":true}`, `{"a":{}}`, `{"a":1x}`, `{"a":1e}`, `{"a\u0062":1}`, `{"a":10000000000000}`, `{,}`, `{"a":1,,"b":2}`,
 	} {
 		var reader metric.Names
 		if got, err := reader.Read([]byte(in)); err == nil {

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"math/bits"
 	"slices"
 	"strconv"
@@ -17,18 +18,22 @@ type Value int64
 
 const (
 	one   = 1_000_000         // a Value's unit
-	limit = 1_000_000_000_000 // whole numbers below this fit
+	limit = 1_000_000_000_000 // whole numbers that a source may say are below this
 )
 
-// ErrRange says that a number has more than 12 digits before the point.
+// ErrRange says that a number has more than 12 digits before the point. Sums and
+// differences of such numbers may have more: up to about nine times as much.
 var ErrRange = errors.New("more than 12 digits before the point")
 
 // Parse reads a decimal number as JSON writes it; digits past the sixth after
 // the point are rounded half to even.
 func Parse[T ~string | ~[]byte](s T) (Value, error) {
 	v, rest, err := scan(s)
-	if err == nil && len(rest) > 0 {
+	switch {
+	case err == nil && len(rest) > 0:
 		err = notNumber(s)
+	case v >= limit*one || v <= -limit*one:
+		v, err = 0, ErrRange
 	}
 	return v, err
 }
@@ -114,18 +119,18 @@ func assemble(digits []byte, point int, sticky bool) (Value, error) {
 	if len(digits) == 0 {
 		return 0, nil
 	}
-	if point > 12 {
+	if point > 13 {
 		return 0, ErrRange
 	}
 	keep := point + 6
 	if keep < 0 {
 		return 0, nil
 	}
-	var v int64
+	var v uint64
 	for i := range keep {
 		v *= 10
 		if i < len(digits) {
-			v += int64(digits[i])
+			v += uint64(digits[i])
 		}
 	}
 	if keep < len(digits) {
@@ -134,7 +139,7 @@ func assemble(digits []byte, point int, sticky bool) (Value, error) {
 			v++
 		}
 	}
-	if v >= limit*one {
+	if v > math.MaxInt64 {
 		return 0, ErrRange
 	}
 	return Value(v), nil
@@ -202,10 +207,10 @@ func (s Set) Get(name string) Value {
 // Equal reports whether two sets hold the same metrics.
 func (s Set) Equal(t Set) bool { return slices.Equal(s, t) }
 
-// Plus returns s + t, and ErrRange when a sum has too many digits.
+// Plus returns s + t, and ErrRange when a sum is too large for a Value.
 func (s Set) Plus(t Set) (Set, error) { return merge(s, t, 1) }
 
-// Minus returns s - t, and ErrRange when a difference has too many digits.
+// Minus returns s - t, and ErrRange when a difference is too large for a Value.
 func (s Set) Minus(t Set) (Set, error) { return merge(s, t, -1) }
 
 func merge(s, t Set, sign Value) (Set, error) {
@@ -218,11 +223,12 @@ func merge(s, t Set, sign Value) (Set, error) {
 		case len(s) == 0 || t[0].Name < s[0].Name:
 			m, t = Metric{t[0].Name, sign * t[0].Value}, t[1:]
 		default:
-			m = Metric{s[0].Name, s[0].Value + sign*t[0].Value}
+			a, b := s[0].Value, sign*t[0].Value
+			m = Metric{s[0].Name, a + b}
+			if (a > 0) == (b > 0) && (m.Value > 0) != (a > 0) {
+				return nil, fmt.Errorf("metric %s: %w", m.Name, ErrRange)
+			}
 			s, t = s[1:], t[1:]
-		}
-		if m.Value >= limit*one || m.Value <= -limit*one {
-			return nil, fmt.Errorf("metric %s: %w", m.Name, ErrRange)
 		}
 		if m.Value != 0 {
 			out = append(out, m)

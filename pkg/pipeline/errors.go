@@ -11,12 +11,14 @@ import (
 //	Permanent     the message is at fault: a dead letter, now
 //	Unavailable   a server is away: wait for it, as long as it takes
 //	Later         nobody is at fault, but not now: to a waiting queue, no attempt used
-//	any other     try again through a waiting queue, up to MaxAttempts, then a dead letter
+//	Paced         try again through a waiting queue, up to MaxAttempts, then a dead letter
+//	any other     the same, after some tries at once: it may have been a deadlock
 //
 // A batch of several is halved until the message at fault stands alone.
 type (
 	permanentError   struct{ error }
 	unavailableError struct{ error }
+	pacedError       struct{ error }
 	laterError       struct {
 		error
 		wait time.Duration
@@ -25,6 +27,7 @@ type (
 
 func (e permanentError) Unwrap() error   { return e.error }
 func (e unavailableError) Unwrap() error { return e.error }
+func (e pacedError) Unwrap() error       { return e.error }
 func (e laterError) Unwrap() error       { return e.error }
 
 // Permanent marks err as one that no retry will cure.
@@ -35,6 +38,12 @@ func Unavailable(err error) error { return unavailableError{err} }
 
 // Later marks err as a reason to come back after about wait.
 func Later(err error, wait time.Duration) error { return laterError{err, wait} }
+
+// Paced marks err as one that another try may cure, but not at once: whoever was
+// asked is not asked again before the message has waited.
+func Paced(err error) error { return pacedError{err} }
+
+func isPaced(err error) bool { return errors.As(err, new(pacedError)) }
 
 // IsPermanent reports whether err, or an error that it wraps, is Permanent.
 func IsPermanent(err error) bool { return errors.As(err, new(permanentError)) }

@@ -189,6 +189,10 @@ func (l *ledger) Returned(ctx context.Context, e pipeline.Envelope) error {
 	return ctx.Err()
 }
 
+func (l *ledger) Waits(ctx context.Context, e pipeline.Envelope, _ string) error {
+	return l.Returned(ctx, e)
+}
+
 func (l *ledger) Dead(_ context.Context, e pipeline.Envelope, d pipeline.Death) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

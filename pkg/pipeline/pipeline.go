@@ -160,6 +160,9 @@ type Ledger interface {
 	Start(ctx context.Context, e Envelope) (int, error)
 	// Returned commits that the last start did not kill the process.
 	Returned(ctx context.Context, e Envelope) error
+	// Waits commits that e will be tried again, and why, for people to read; its
+	// last start returned.
+	Waits(ctx context.Context, e Envelope, why string) error
 	// Dead commits that e is given up.
 	Dead(ctx context.Context, e Envelope, d Death) error
 }

@@ -46,6 +46,7 @@ type Worker struct {
 	Ledger  Ledger
 	Probe   func(context.Context) error // nil when every server that the stage needs answers
 	Metrics Metrics
+	Idled   func(error) // told how the Idler's work went; nil: nobody
 	Log     *zap.Logger
 }
 
@@ -146,6 +147,9 @@ func (w *Worker) idle(ctx context.Context, idler Idler) time.Duration {
 	start := time.Now()
 	more, err := recovered(func() (bool, error) { return idler.Idle(ctx) })
 	w.Metrics.Phase("idle", time.Since(start))
+	if w.Idled != nil && ctx.Err() == nil {
+		w.Idled(err)
+	}
 	switch {
 	case err != nil && ctx.Err() == nil:
 		w.Metrics.Retry(class(err))
@@ -238,7 +242,7 @@ func (w *Worker) do(ctx context.Context, in Batch) error {
 			return context.Cause(ctx)
 		case len(in) > 1:
 			return w.halves(ctx, in)
-		case IsPermanent(err), waits(err), try >= quickRetries:
+		case IsPermanent(err), waits(err), isPaced(err), try >= quickRetries:
 			return w.settle(ctx, in[0], err)
 		}
 		pause(ctx, backoff(0))
@@ -287,10 +291,8 @@ func (w *Worker) settle(ctx context.Context, d Delivery, cause error) error {
 	w.Metrics.Retry(class(cause))
 	w.Log.Warn("later", zap.String("id", d.ID), zap.String("job", d.Job), zap.Duration("wait", again.Wait),
 		zap.Int("attempt", again.Attempt), zap.Int("waited", again.Waited), zap.Error(cause))
-	if d.Deliveries >= suspicious {
-		if err := w.insist(ctx, func() error { return w.Ledger.Returned(ctx, d.Envelope) }); err != nil {
-			return err
-		}
+	if err := w.insist(ctx, func() error { return w.Ledger.Waits(ctx, d.Envelope, cause.Error()) }); err != nil {
+		return err
 	}
 	return w.replace(ctx, d, again)
 }

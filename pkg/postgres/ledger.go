@@ -184,6 +184,31 @@ func record(ctx context.Context, tx pgx.Tx, stage string, in pipeline.Batch, res
 	if err == nil && tag.RowsAffected() != int64(len(in)) {
 		return errRaced
 	}
+	if err != nil {
+		return err
+	}
+	return reopen(ctx, tx, in)
+}
+
+// reopen has the jobs of messages that came back from the dead end anew.
+func reopen(ctx context.Context, tx pgx.Tx, in pipeline.Batch) error {
+	var jobs []string
+	for _, d := range in {
+		if d.Replay > 0 {
+			jobs = append(jobs, d.Job)
+		}
+	}
+	if len(jobs) == 0 {
+		return nil
+	}
+	_, err := tx.Exec(ctx, `
+		WITH RECURSIVE again AS (
+			SELECT id, parent_id FROM jobs WHERE id = ANY($1::uuid[])
+			UNION
+			SELECT p.id, p.parent_id FROM again JOIN jobs p ON p.id = again.parent_id
+		)
+		UPDATE jobs j SET state = 'running', finished_at = NULL, error = NULL
+		FROM again WHERE j.id = again.id AND j.state IN ('incomplete', 'failed')`, jobs)
 	return err
 }
 
@@ -214,6 +239,20 @@ func (l Ledger) Start(ctx context.Context, e pipeline.Envelope) (starts int, err
 // Returned implements pipeline.Ledger.
 func (l Ledger) Returned(ctx context.Context, e pipeline.Envelope) error {
 	_, err := l.DB.Exec(ctx, `UPDATE ledger SET starts = 0 WHERE stage = $1 AND message_id = $2`, l.Stage, e.ID)
+	return Classify(err)
+}
+
+// Waits implements pipeline.Ledger. A message without a job has no row.
+func (l Ledger) Waits(ctx context.Context, e pipeline.Envelope, why string) error {
+	job, err := uuid.Parse(e.Job)
+	if err != nil {
+		return nil //nolint:nilerr // a job that has no row yet
+	}
+	_, err = l.DB.Exec(ctx, `
+		INSERT INTO ledger AS l (stage, message_id, job_id, state, error)
+		SELECT $1, $2, id, 'started', $4 FROM jobs WHERE id = $3
+		ON CONFLICT (stage, message_id) DO UPDATE SET starts = 0, error = excluded.error, done_at = now()
+		WHERE l.state = 'started'`, l.Stage, Plain(e.ID), job, Plain(why))
 	return Classify(err)
 }
 

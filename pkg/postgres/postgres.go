@@ -45,7 +45,19 @@ func Open(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 	}
 	pool.ConnConfig.RuntimeParams["search_path"] = Schema
 	pool.ConnConfig.RuntimeParams["timezone"] = "UTC"
+	for name, value := range liveness {
+		if _, ok := pool.ConnConfig.RuntimeParams[name]; !ok {
+			pool.ConnConfig.RuntimeParams[name] = value
+		}
+	}
 	return pgxpool.NewWithConfig(ctx, pool)
+}
+
+// liveness has the server find out within minutes that a worker's host is gone,
+// or that the worker is frozen, and free what it had locked.
+var liveness = map[string]string{
+	"tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3", "tcp_user_timeout": "60000",
+	"idle_in_transaction_session_timeout": "180000",
 }
 
 // Migrate makes the schema and applies the migrations (NNN_name.sql) that it

@@ -160,8 +160,14 @@ func (c *cutter) dimensions(l *level, fields []field) (string, string) {
 		}
 	}
 	c.part = dst
+	if len(dst) > maxDims {
+		return "", fmt.Sprintf("dimensions of %d bytes, names and all, were found; at most %d are allowed", len(dst), maxDims)
+	}
 	return intern(c.dims, dst), ""
 }
+
+// maxDims bounds what is a part of a key in PostgreSQL.
+const maxDims = 1024
 
 // intern returns the string of b, which is made once.
 func intern(known map[string]string, b []byte) string {

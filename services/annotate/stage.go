@@ -178,6 +178,13 @@ func (s *Stage) write(ctx context.Context, tx pgx.Tx, wanted map[int64]catalog.V
 		changed[id] = !bytes.Equal(a.tags, old.tags)
 		rows = append(rows, tagRow{id, a.tags, a.inputs, wanted[id].FirstUsed, changed[id]})
 	}
+	cleared, err := clearTags(ctx, tx, wanted, guess)
+	if err != nil {
+		return nil, nil, fmt.Errorf("clear tags: %w", err)
+	}
+	for _, id := range cleared {
+		changed[id], now[id] = true, annotation{}
+	}
 	return changed, now, save(ctx, tx, rows)
 }
 

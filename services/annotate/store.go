@@ -10,6 +10,7 @@ import (
 
 	"github.com/leatflow/leat/pkg/event"
 	"github.com/leatflow/leat/pkg/source"
+	"github.com/leatflow/leat/services/catalog"
 )
 
 // lock makes the rows of tags that are missing and locks them all, in the order
@@ -52,6 +53,30 @@ func canonical(tags []byte) []byte {
 		return tags
 	}
 	return b
+}
+
+// clearTags takes the tags of objects that no rule is meant for any more, since
+// their source file changed. It returns those that had any.
+func clearTags(ctx context.Context, tx pgx.Tx, wanted map[int64]catalog.Version, annotated map[int64]annotation) ([]int64, error) {
+	var ids []int64
+	var times []time.Time
+	for id, version := range wanted {
+		if _, ok := annotated[id]; !ok {
+			ids, times = append(ids, id), append(times, version.FirstUsed)
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	rows, err := tx.Query(ctx, `
+		UPDATE tags t SET tags = '{}', inputs_hash = NULL, version_at = u.version_at, changed_at = now()
+		FROM unnest($1::bigint[], $2::timestamptz[]) AS u(id, version_at)
+		WHERE t.object_id = u.id AND t.inputs_hash IS NOT NULL AND t.version_at <= u.version_at
+		RETURNING t.object_id`, ids, times)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int64])
 }
 
 func save(ctx context.Context, tx pgx.Tx, rows []tagRow) error {

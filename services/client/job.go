@@ -19,6 +19,7 @@ type Job struct {
 	Phases      map[string]Phase `json:"phases"`
 	Rejects     Rejects          `json:"rejects"`
 	DeadLetters []DeadLetter     `json:"dead_letters"`
+	Waiting     []Waiting        `json:"waiting"`
 }
 
 // Counts are what a job did, by thing and by what became of it: stats, new.
@@ -107,6 +108,14 @@ type DeadLetter struct {
 	DiedAt    time.Time `json:"died_at"`
 }
 
+// A Waiting is a message of a job that failed and will be tried again.
+type Waiting struct {
+	Stage     string    `json:"stage"`
+	MessageID string    `json:"message_id"`
+	Error     string    `json:"error"`
+	Since     time.Time `json:"since"`
+}
+
 // manyDead is how many dead letters of a job are shown.
 const manyDead = 100
 
@@ -136,7 +145,10 @@ func (c *Client) fill(ctx context.Context, row JobRow) (j Job, err error) {
 	if j.Rejects, err = c.rejectsOf(ctx, j.ID, fewReasons); err != nil {
 		return j, err
 	}
-	j.DeadLetters, err = c.deadLetters(ctx, j.ID, manyDead)
+	if j.DeadLetters, err = c.deadLetters(ctx, j.ID, manyDead); err != nil {
+		return j, err
+	}
+	j.Waiting, err = c.waiting(ctx, j.ID, manyDead)
 	return j, err
 }
 
@@ -200,4 +212,20 @@ func (c *Client) deadLetters(ctx context.Context, id string, limit int) ([]DeadL
 		letters = []DeadLetter{}
 	}
 	return letters, err
+}
+
+func (c *Client) waiting(ctx context.Context, id string, limit int) ([]Waiting, error) {
+	rows, err := c.db.Query(ctx, `
+		SELECT stage, message_id, error, done_at FROM ledger
+		WHERE job_id = $1 AND state = 'started' AND error IS NOT NULL
+		ORDER BY done_at, message_id
+		LIMIT $2`, id, limit)
+	if err != nil {
+		return nil, fmt.Errorf("waiting messages of job %s: %w", id, err)
+	}
+	waiting, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Waiting])
+	if waiting == nil {
+		waiting = []Waiting{}
+	}
+	return waiting, err
 }

@@ -157,13 +157,21 @@ func (c *Client) dial(ctx context.Context) (*amqp.Connection, error) {
 	return amqp.DialConfig(c.cfg.RabbitMQ.URL, amqp.Config{Dial: amqp.DefaultDial(wait)})
 }
 
-// queues returns Leat's queues in the order of the pipeline. Where the
-// management API does not answer, AMQP does, which knows less.
+// queues returns Leat's queues in the order of the pipeline. What is ready and
+// who consumes is AMQP's word: the management API's is some seconds old, but it
+// alone knows what is not acknowledged.
 func (c *Client) queues(ctx context.Context) ([]Queue, error) {
-	all, err := c.managed(ctx)
-	if err != nil {
-		if all, err = c.declared(ctx, err); err != nil {
-			return nil, err
+	all, away := c.managed(ctx)
+	now, err := c.declared(ctx, away)
+	switch {
+	case err != nil && away != nil:
+		return nil, err
+	case away != nil:
+		all = now
+	}
+	for i, q := range all {
+		if at := slices.IndexFunc(now, func(n Queue) bool { return n.Name == q.Name }); at >= 0 {
+			all[i].Ready, all[i].Consumers = now[at].Ready, now[at].Consumers
 		}
 	}
 	order := rabbit.Queues()

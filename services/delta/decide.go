@@ -240,7 +240,7 @@ func (d *decider) set(row *Row, hour int, value metric.Set, at time.Time) error 
 
 // event adds one event, if it was never counted.
 func (d *decider) event(row *Row, st event.Stat) error {
-	hash := string(eventHash(st.ID))
+	hash := string(eventHash(d.now.Source, st.ID))
 	if !d.Events[hash] {
 		d.count("stats.unchanged")
 		return nil

@@ -262,7 +262,7 @@ func TestDecideWhatIsNotTold(t *testing.T) {
 
 func TestDecideRefusesSumsWithTooManyDigits(t *testing.T) {
 	src := newSource(t, all, hourly)
-	part := tell(t, src, "12:00; a1 h=1 clicks=999999999999; a1 h=2 clicks=1")
+	part := tell(t, src, "12:00"+hoursOf("999999999999", 10))
 	if _, err := Decide([]*Part{part}, newStore(t).state([]*Part{part})); !errors.Is(err, metric.ErrRange) {
 		t.Errorf("got %v, want ErrRange", err)
 	}
@@ -286,4 +286,13 @@ func TestPartsThatDoNotFitTheirSourceAreRefused(t *testing.T) {
 	if _, err := newPart(e, src); err == nil || !strings.Contains(err.Error(), `type "song"`) {
 		t.Errorf("unknown type: %v", err)
 	}
+}
+
+// hoursOf writes a stat for each of the first n hours.
+func hoursOf(clicks string, n int) string {
+	var text strings.Builder
+	for h := range n {
+		fmt.Fprintf(&text, "; a1 h=%d clicks=%s", h, clicks)
+	}
+	return text.String()
 }

@@ -243,7 +243,7 @@ func (s *store) state(parts []*Part) State {
 	}
 	for _, p := range parts {
 		for _, st := range p.Stats {
-			if hash := string(eventHash(st.ID)); st.ID != "" && !s.events[hash] {
+			if hash := string(eventHash(p.Source, st.ID)); st.ID != "" && !s.events[hash] {
 				s.events[hash], state.Events[hash] = true, true
 			}
 		}

@@ -164,9 +164,9 @@ func digest(parts ...string) int64 {
 	return int64(binary.BigEndian.Uint64(sum[:8]))
 }
 
-// eventHash is how the id of an event is kept.
-func eventHash(id string) []byte {
-	sum := sha256.Sum256([]byte(id))
+// eventHash is how the id of a source's event is kept.
+func eventHash(source, id string) []byte {
+	sum := sha256.Sum256([]byte(source + "\x00" + id))
 	return sum[:16]
 }
 

@@ -416,7 +416,7 @@ func insertEvents(ctx context.Context, tx pgx.Tx, parts []*Part) (map[string]boo
 			continue
 		}
 		for _, st := range p.Stats {
-			all = append(all, kept{p.Source, eventHash(st.ID), st.Day})
+			all = append(all, kept{p.Source, eventHash(p.Source, st.ID), st.Day})
 		}
 	}
 	fresh := map[string]bool{}

@@ -86,7 +86,7 @@ func TestWrongJobs(t *testing.T) {
 		{"binary", "\xff\xfe\x00\x01", "the body is not text"},
 		{"a list", `[{"source":"ads"}]`, "found a JSON array"},
 		{"a file that is not allowed", `{"source":"ads","url":"file:///etc/passwd"}`, "is not below an allowed folder"},
-		{"another scheme", `{"source":"ads","url":"ftp://example.com/x"}`, `http://, https:// and file:// are allowed`},
+		{"another scheme", `{"source":"ads","url":"ftp://example.com/x"}`, `http://, https://, file:// are allowed`},
 	}
 	s, _ := ads(t, 20<<10)
 	s.start(1)

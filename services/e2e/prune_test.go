@@ -25,7 +25,7 @@ func TestPrune(t *testing.T) {
 	s.sameLines("rows", s.rows(), rows)
 
 	state, _ := s.await(s.submit(`{"source":"ads","mode":"full","as_of":"2026-01-01T00:00:00Z"}`), patience)
-	s.want("state of an older job", state, "incomplete")
+	s.want("state of an older job", state, "failed")
 	letters := s.letters(1)
 	s.want("its reason", strings.Contains(letters[0].Headers["error"].(string), "fetch these days again"), true)
 	state, _ = s.await(s.submit(adsJob), patience)

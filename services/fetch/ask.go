@@ -59,7 +59,7 @@ func (s *Stage) open(ctx context.Context, address string, src *source.Source) (i
 	case "file":
 		return s.openFile(u)
 	}
-	return nil, pipeline.Permanent(fmt.Errorf("url: found %q; http://, https:// and file:// are allowed", address))
+	return nil, pipeline.Permanent(fmt.Errorf("url: found %q; %s are allowed", address, strings.Join(schemes, ", ")))
 }
 
 // openFile opens a file after its links are resolved.
@@ -75,7 +75,7 @@ func (s *Stage) openFile(u *url.URL) (io.ReadCloser, error) {
 		return nil, pipeline.Permanent(fmt.Errorf("url: %w", err))
 	}
 	if !s.allowed(path) {
-		return nil, pipeline.Permanent(fmt.Errorf("url: %s is not below an allowed folder (fetch.files: %s)", path, strings.Join(s.Files, ", ")))
+		return nil, pipeline.Permanent(fmt.Errorf("url: %s is not below an allowed folder; fetch.files allows %q", path, s.Files))
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -148,7 +148,7 @@ func statusError(r *http.Response) error {
 		return pipeline.Later(err, retryAfter(r.Header.Get("Retry-After")))
 	}
 	if r.StatusCode >= 500 {
-		return err
+		return pipeline.Paced(err)
 	}
 	return pipeline.Permanent(err)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -50,6 +51,9 @@ func ParseJob(body []byte) (Job, error) {
 	case !utf8.Valid(body):
 		return j, fmt.Errorf(`the body is not text (it begins with %.20q); a job is a JSON object such as {"source":"ads"}`, body)
 	}
+	if err := checkNames(body); err != nil {
+		return j, err
+	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&j); err != nil {
@@ -59,6 +63,32 @@ func ParseJob(body []byte) (Job, error) {
 		return j, errors.New("there is more after the JSON object; a message holds one job")
 	}
 	return j, j.validate()
+}
+
+// checkNames refuses what encoding/json lets pass: a field that differs in case
+// only, and a field given twice. What is no object is for the decoder to refuse.
+func checkNames(body []byte) error {
+	d := json.NewDecoder(bytes.NewReader(body))
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+		return nil //nolint:nilerr // the decoder says it better
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		token, err := d.Token()
+		name, ok := token.(string)
+		var value json.RawMessage
+		if err != nil || !ok || d.Decode(&value) != nil {
+			return nil //nolint:nilerr // the decoder says it better
+		}
+		switch {
+		case !slices.Contains(strings.Split(fields, ", "), name):
+			return fmt.Errorf("unknown field %q; a job has %s", name, fields)
+		case seen[name]:
+			return fmt.Errorf("%s is given twice", name)
+		}
+		seen[name] = true
+	}
+	return nil
 }
 
 const fields = "source, account, mode, from, to, url, as_of, callback, id"
@@ -84,6 +114,9 @@ func article(kind string) string {
 	return "a " + kind
 }
 
+// schemes begin the addresses that a job may name.
+var schemes = []string{"http://", "https://", "file://"}
+
 func (j Job) validate() error {
 	switch {
 	case j.Source == "":
@@ -94,6 +127,8 @@ func (j Job) validate() error {
 		return fmt.Errorf("id: %d bytes; at most %d are allowed", len(j.ID), maxID)
 	case j.URL != "" && (j.Mode != "" || j.From != "" || j.To != ""):
 		return errors.New("url: a job for one document has no mode, from or to")
+	case j.URL != "" && !slices.ContainsFunc(schemes, func(s string) bool { return strings.HasPrefix(j.URL, s) }):
+		return fmt.Errorf("url: found %q; %s are allowed", j.URL, strings.Join(schemes, ", "))
 	case (j.From != "" || j.To != "") && j.Mode != ModeBackfill:
 		return errors.New(`from, to: only a job of mode "backfill" has days`)
 	}

@@ -239,7 +239,7 @@ func (s *Stage) ask(ctx context.Context, d pipeline.Delivery, slice event.Slice,
 	}
 	defer answer.Close() //nolint:errcheck // what was read is all that counts
 	if a.Hash, a.Bytes, err = s.Archive.Keep(answer); err != nil {
-		return a, fmt.Errorf("answer of %s: cut off after %d bytes: %w", a.URL, a.Bytes, err)
+		return a, pipeline.Paced(fmt.Errorf("answer of %s: cut off after %d bytes: %w", a.URL, a.Bytes, err))
 	}
 	return a, insertAnswer(ctx, s.DB, d, &a)
 }
@@ -254,7 +254,7 @@ func (s *Stage) refuse(ctx context.Context, d pipeline.Delivery, a Answer, reaso
 	if strings.HasPrefix(a.URL, "file:") {
 		return pipeline.Permanent(err)
 	}
-	return err
+	return pipeline.Paced(err)
 }
 
 // ahead is how many parts are cut while others are published.

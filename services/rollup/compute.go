@@ -89,6 +89,7 @@ func (c *computer) build(ctx context.Context, q tree.Querier, wants []Want) erro
 			d.Days[day] = &Day{}
 		}
 		c.all = append(c.all, d)
+		d.Gone = w.Half == noHalf && c.rollsUp(node)
 		if w.Half != noHalf {
 			c.docs[w.Object] = append(c.docs[w.Object], d)
 			tops = append(tops, w.Object)
@@ -98,6 +99,16 @@ func (c *computer) build(ctx context.Context, q tree.Querier, wants []Want) erro
 		c.parentOf, err = tree.Down(ctx, q, tops)
 	}
 	return err
+}
+
+// rollsUp reports whether an object's documents are of half-years.
+func (c *computer) rollsUp(n *tree.Node) bool {
+	src, err := c.spec(n.Source)
+	if err != nil {
+		return false // the renderer has asked already, and got it
+	}
+	t, ok := src.Type(n.Type)
+	return ok && t.RollsUp
 }
 
 func (c *computer) renderer(sourceName string) (*renderer, error) {

@@ -53,7 +53,10 @@ func value(v any) any {
 		if n, err := v.Int64(); err == nil {
 			return n
 		}
-		f, _ := v.Float64() // beyond its range it is an infinity, the nearest there is
+		f, err := v.Float64()
+		if err != nil {
+			return v.String() // beyond what a double holds
+		}
 		return f
 	case map[string]any:
 		m := bson.M{}

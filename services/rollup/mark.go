@@ -40,6 +40,7 @@ type target struct {
 // Marks are the days to be written, by document.
 type marks struct {
 	days  map[target]map[metric.Day]bool
+	whole map[target]bool // all days
 	roots map[int64]int64
 	soon  map[string]bool // jobs whose documents are wanted within a second
 }
@@ -64,9 +65,26 @@ func (m *marks) addDays(n *tree.Node, job string, days []metric.Day) {
 	}
 }
 
+// addWhole marks all documents of an object and of all that stand above it.
+func (m *marks) addWhole(n *tree.Node, job string) {
+	for ; n != nil; n = n.Parent {
+		m.add(n, allHalves, job)
+		m.whole[target{n.ID, allHalves, job}] = true
+	}
+}
+
+// addSelf marks what an object's own fields are in: all its documents, and the
+// one without days where its type has that.
+func (m *marks) addSelf(n *tree.Node, src *source.Source, job string) {
+	m.add(n, allHalves, job)
+	if t, ok := src.Type(n.Type); ok && !t.RollsUp {
+		m.add(n, noHalf, job)
+	}
+}
+
 // marks says what a batch of changes concerns.
 func (s *Stage) marks(ctx context.Context, tx pgx.Tx, inputs []input) (*marks, error) {
-	m := &marks{days: map[target]map[metric.Day]bool{}, roots: map[int64]int64{}, soon: map[string]bool{}}
+	m := &marks{days: map[target]map[metric.Day]bool{}, whole: map[target]bool{}, roots: map[int64]int64{}, soon: map[string]bool{}}
 	ids := map[int64]bool{}
 	for _, in := range inputs {
 		for _, c := range in.Objects {
@@ -90,7 +108,7 @@ func (s *Stage) marks(ctx context.Context, tx pgx.Tx, inputs []input) (*marks, e
 			}
 			m.addDays(n, in.job, c.Days)
 			if c.Self {
-				m.add(n, ownHalf(in.src, n.Type), in.job)
+				m.addSelf(n, in.src, in.job)
 			}
 			if c.Moved {
 				moved = append(moved, c)
@@ -103,16 +121,10 @@ func (s *Stage) marks(ctx context.Context, tx pgx.Tx, inputs []input) (*marks, e
 	return m, nil
 }
 
-// ownHalf is the mark for all documents of an object of a type.
-func ownHalf(src *source.Source, typ string) string {
-	if t, ok := src.Type(typ); ok && !t.RollsUp {
-		return noHalf
-	}
-	return allHalves
-}
-
-// addMoved marks, for objects that moved, the old and the new ancestors for all
-// days of what moved, and the paths of all that stands below.
+// addMoved marks, for objects that moved, the new ancestors for all days of what
+// moved, and the paths of all that stands below. Of the old ancestors it marks
+// everything: what else stood below them then may have moved on meanwhile, and
+// the days that it took along are not known any more.
 func (m *marks) addMoved(ctx context.Context, tx pgx.Tx, in input, moved []event.Change, nodes map[int64]*tree.Node) error {
 	if len(moved) == 0 {
 		return nil
@@ -130,7 +142,7 @@ func (m *marks) addMoved(ctx context.Context, tx pgx.Tx, in input, moved []event
 		return err
 	}
 	for id := range parentOf {
-		m.add(below[id], ownHalf(in.src, below[id].Type), in.job)
+		m.addSelf(below[id], in.src, in.job)
 	}
 	for _, c := range moved {
 		days, err := daysBelow(ctx, tx, c.ID) // a query for each: objects that move are rare, and seldom many
@@ -138,7 +150,7 @@ func (m *marks) addMoved(ctx context.Context, tx pgx.Tx, in input, moved []event
 			return err
 		}
 		m.addDays(nodes[c.ID], in.job, days)
-		m.addDays(nodes[c.From], in.job, days)
+		m.addWhole(nodes[c.From], in.job)
 	}
 	return nil
 }
@@ -173,11 +185,12 @@ func insertMarks(ctx context.Context, tx pgx.Tx, m *marks, within time.Duration)
 		Half   string       `json:"half"`
 		Days   []metric.Day `json:"days"`
 		Job    string       `json:"job"`
+		Whole  bool         `json:"whole"`
 		Within float64      `json:"within"` // seconds
 	}
 	rows := make([]row, len(targets))
 	for i, t := range targets {
-		rows[i] = row{t.object, m.roots[t.object], t.half, slices.Sorted(maps.Keys(m.days[t])), t.job, within.Seconds()}
+		rows[i] = row{t.object, m.roots[t.object], t.half, slices.Sorted(maps.Keys(m.days[t])), t.job, m.whole[t], within.Seconds()}
 		if m.soon[t.job] {
 			rows[i].Within = min(within, soon).Seconds()
 		}
@@ -188,7 +201,7 @@ func insertMarks(ctx context.Context, tx pgx.Tx, m *marks, within time.Duration)
 	}
 	_, err = tx.Exec(ctx, `
 		INSERT INTO dirty (object_id, root_id, half, days, job_id, due)
-		SELECT object, root, half, coalesce(days, '{}'), job, now() + within * interval '1 second'
-		FROM jsonb_to_recordset($1::jsonb) AS r(object bigint, root bigint, half text, days date[], job uuid, within float8)`, string(body))
+		SELECT object, root, half, CASE WHEN NOT whole THEN coalesce(days, '{}') END, job, now() + within * interval '1 second'
+		FROM jsonb_to_recordset($1::jsonb) AS r(object bigint, root bigint, half text, days date[], job uuid, whole boolean, within float8)`, string(body))
 	return err
 }

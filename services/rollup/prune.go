@@ -53,6 +53,10 @@ func pruneRows(ctx context.Context, tx pgx.Tx) error {
 		ON CONFLICT (source) DO UPDATE SET observed_at = greatest(h.observed_at, excluded.observed_at)`, keepJobs, pruneAtOnce); err != nil {
 		return err
 	}
+	if _, err := tx.Exec(ctx, `
+		DELETE FROM written w USING jobs j WHERE j.id = w.job_id AND j.state NOT IN ('queued', 'running')`); err != nil {
+		return err
+	}
 	_, err := tx.Exec(ctx, `DELETE FROM events WHERE day < current_date - $1::int`, keepEvents)
 	return err
 }

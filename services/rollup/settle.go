@@ -46,6 +46,9 @@ func (s *Stage) settled(ctx context.Context) ([]string, error) {
 	return ids, postgres.Classify(err)
 }
 
+// firstStage is the one whose rows alone bring nothing in.
+const firstStage = "fetch"
+
 // finish ends the settled jobs that have no mark left either, with their counts.
 // A job that made others ends with the last of them.
 func (s *Stage) finish(ctx context.Context, settled []string) error {
@@ -55,8 +58,12 @@ func (s *Stage) finish(ctx context.Context, settled []string) error {
 	_, err := s.DB.Exec(ctx, `
 		WITH ended AS (
 			UPDATE jobs j SET
-				state = CASE WHEN EXISTS (SELECT 1 FROM ledger l WHERE l.job_id = j.id AND l.state = 'dead')
-					OR EXISTS (SELECT 1 FROM jobs c WHERE c.parent_id = j.id AND c.state <> 'done') THEN 'incomplete' ELSE 'done' END,
+				state = CASE
+					WHEN NOT EXISTS (SELECT 1 FROM ledger l WHERE l.job_id = j.id AND l.state = 'dead')
+						AND NOT EXISTS (SELECT 1 FROM jobs c WHERE c.parent_id = j.id AND c.state <> 'done') THEN 'done'
+					WHEN EXISTS (SELECT 1 FROM ledger l WHERE l.job_id = j.id AND l.state = 'done' AND l.stage <> $2) THEN 'incomplete'
+					ELSE 'failed' END,
+				error = (SELECT l.error FROM ledger l WHERE l.job_id = j.id AND l.state = 'dead' ORDER BY l.done_at LIMIT 1),
 				counts = job_counts(j.id),
 				finished_at = now()
 			WHERE j.id = ANY($1::uuid[]) AND j.state = 'running'
@@ -64,6 +71,6 @@ func (s *Stage) finish(ctx context.Context, settled []string) error {
 			AND NOT EXISTS (SELECT 1 FROM jobs c WHERE c.parent_id = j.id AND c.state IN ('queued', 'running'))
 			RETURNING j.id
 		)
-		DELETE FROM written w USING ended WHERE w.job_id = ended.id`, settled)
+		DELETE FROM written w USING ended WHERE w.job_id = ended.id`, settled, firstStage)
 	return postgres.Classify(err)
 }

@@ -149,7 +149,7 @@ func (c *claim) keepDocuments(ctx context.Context, tx pgx.Tx) error {
 	var hereHalf, goneHalf []string
 	for _, d := range c.docs {
 		switch {
-		case c.redo[d.Node.ID]:
+		case c.redo[d.Node.ID], c.refused[d] != "":
 		case d.Gone:
 			gone, goneHalf = append(gone, d.Node.ID), append(goneHalf, d.Half)
 		default:

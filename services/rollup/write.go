@@ -125,8 +125,9 @@ func (s *Stage) latest(ctx context.Context) func(name string) (*source.Source, e
 
 // bulkSize is the operations of a bulk; two are under way at once.
 const (
-	bulkSize = 250
-	bulks    = 2
+	bulkSize  = 250
+	bulks     = 2
+	bulkLimit = time.Minute // below what PostgreSQL lets a transaction idle
 )
 
 // send writes the documents, one operation each.
@@ -135,13 +136,13 @@ func (s *Stage) send(ctx context.Context, c *claim) error {
 	for _, d := range c.docs {
 		bySource[d.Node.Source] = append(bySource[d.Node.Source], d)
 	}
-	group, ctx := errgroup.WithContext(ctx)
+	group, bulkCtx := errgroup.WithContext(ctx)
 	group.SetLimit(bulks)
 	outcomes := make(chan bulkOutcome, len(c.docs)/bulkSize+len(bySource)+1)
 	for _, name := range slices.Sorted(maps.Keys(bySource)) {
 		for chunk := range slices.Chunk(bySource[name], bulkSize) {
 			group.Go(func() error {
-				outcome, err := s.bulk(ctx, chunk, c.rev)
+				outcome, err := s.bulk(bulkCtx, chunk, c.rev)
 				outcomes <- outcome
 				return err
 			})
@@ -180,6 +181,8 @@ func (s *Stage) bulk(ctx context.Context, docs []*Document, rev int64) (bulkOutc
 		models[i] = mongo.NewUpdateOneModel().SetUpsert(true).SetUpdate(update).
 			SetFilter(bson.D{{Key: "_id", Value: d.ID()}, {Key: "rev", Value: bson.D{{Key: "$lt", Value: rev}}}})
 	}
+	ctx, cancel := context.WithTimeout(ctx, bulkLimit)
+	defer cancel()
 	collection := s.Mongo.Collection(docs[0].Node.Source)
 	_, err := collection.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
 	var refused mongo.BulkWriteException

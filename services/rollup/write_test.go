@@ -299,9 +299,14 @@ func TestAJobEndsWhenNothingOfItIsLeft(t *testing.T) {
 			record(job, "delta", "part/"+job, "done")
 		}, "done"},
 		{"a part is dead", func(job string) {
+			record(job, "fetch", job, "done", "part/"+job, "other/"+job)
+			record(job, "delta", "part/"+job, "dead")
+			record(job, "delta", "other/"+job, "done")
+		}, "incomplete"},
+		{"all parts are dead", func(job string) {
 			record(job, "fetch", job, "done", "part/"+job)
 			record(job, "delta", "part/"+job, "dead")
-		}, "incomplete"},
+		}, "failed"},
 		{"a job that it made runs", func(job string) {
 			b.exec(`UPDATE jobs SET parent_id = $1 WHERE id = $2`, job, b.newJob("started"))
 		}, "running"},

@@ -143,6 +143,7 @@ func (s *servers) run(ctx context.Context, of worker) error {
 	w := pipeline.Worker{
 		Config: s.config, Stage: of.stage, Queue: of.queue, Dead: rabbit.Dead, Handler: of.handler, Source: s.broker, Sink: s.broker,
 		Ledger: of.ledger, Probe: s.probe, Metrics: of.metrics, Log: s.daemon.Log,
+		Idled: func(err error) { s.daemon.Health.Set("writing", err) },
 	}
 	return w.Run(ctx)
 }

@@ -38,6 +38,7 @@ func showJob(w io.Writer, j client.Job) {
 		showReasons(w, j.Rejects)
 	}
 	showDeadLetters(w, j)
+	showWaiting(w, j)
 }
 
 func showProgress(w io.Writer, p client.Progress) {
@@ -91,6 +92,18 @@ func showDeadLetters(w io.Writer, j client.Job) {
 	rows := []string{"STAGE\tMESSAGE\tDIED\tREASON"}
 	for _, d := range j.DeadLetters {
 		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s", d.Stage, d.MessageID, at(&d.DiedAt), d.Error))
+	}
+	table(w, rows...)
+}
+
+func showWaiting(w io.Writer, j client.Job) {
+	if len(j.Waiting) == 0 || !j.Open() {
+		return
+	}
+	fmt.Fprintln(w, "\nwhat failed and is tried again:")
+	rows := []string{"STAGE\tMESSAGE\tFAILED\tREASON"}
+	for _, m := range j.Waiting {
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s", m.Stage, m.MessageID, at(&m.Since), m.Error))
 	}
 	table(w, rows...)
 }

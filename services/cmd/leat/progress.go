@@ -19,6 +19,7 @@ type progress struct {
 	bar *progressbar.ProgressBar // nil: not a terminal
 
 	last, state string // what was said last
+	trouble     string // why a message waits, as it was said last
 	next        time.Time
 }
 
@@ -35,6 +36,10 @@ func newProgress(w io.Writer, say func(string)) *progress {
 }
 
 func (p *progress) show(j client.Job) {
+	if n := len(j.Waiting); n > 0 && j.Waiting[n-1].Error != p.trouble {
+		p.trouble = j.Waiting[n-1].Error
+		p.note("it will be tried again: " + p.trouble)
+	}
 	text := progressLine(j)
 	if p.bar != nil {
 		total := j.Progress.Messages.Known + j.Progress.Documents.Written + j.Progress.Documents.Waiting + 1 // the end itself
