@@ -346,6 +346,18 @@ func TestWhatFailsIsTriedThreeTimesAtOnceAndThenLessAndLessOften(t *testing.T) {
 	}
 }
 
+func TestWhatIsPacedIsTriedOnceAnAttempt(t *testing.T) {
+	all := tries(t, 4, 24*time.Hour, fmt.Errorf("ask: %w", pipeline.Paced(errOdd)))
+	for i, tr := range all {
+		if tr.attempt != i || tr.waited != 0 {
+			t.Errorf("try %d: attempt %d, waited %d, want %d and 0", i, tr.attempt, tr.waited, i)
+		}
+	}
+	if len(all) != 4 {
+		t.Errorf("%d tries, want 4", len(all))
+	}
+}
+
 func TestLaterWaitsWithoutUsingUpAttempts(t *testing.T) {
 	tests := []struct {
 		ask                      time.Duration
