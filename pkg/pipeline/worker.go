@@ -4,10 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"runtime/debug"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -271,84 +267,6 @@ func (w *Worker) attempt(ctx context.Context, in Batch) error {
 	return err
 }
 
-// settle decides what becomes of one message that failed: back through a
-// waiting queue, or a dead letter.
-func (w *Worker) settle(ctx context.Context, d Delivery, cause error) error {
-	wait, later := isLater(cause)
-	again := d.Envelope
-	switch {
-	case IsPermanent(cause):
-		return w.bury(ctx, d, Death{Class: "permanent", Reason: cause.Error(), Attempts: d.Attempt + 1})
-	case later:
-		again.Waited++
-		again.Wait = longEnough(wait, again.Waited)
-	case d.Attempt+1 >= w.MaxAttempts:
-		return w.bury(ctx, d, Death{Class: "failed", Reason: cause.Error(), Attempts: d.Attempt + 1})
-	default:
-		again.Attempt++
-		again.Wait = Waits[min(again.Attempt/2, len(Waits)-1)]
-	}
-	w.Metrics.Retry(class(cause))
-	w.Log.Warn("later", zap.String("id", d.ID), zap.String("job", d.Job), zap.Duration("wait", again.Wait),
-		zap.Int("attempt", again.Attempt), zap.Int("waited", again.Waited), zap.Error(cause))
-	if err := w.insist(ctx, func() error { return w.Ledger.Waits(ctx, d.Envelope, cause.Error()) }); err != nil {
-		return err
-	}
-	return w.replace(ctx, d, again)
-}
-
-// bury commits the death, publishes the dead letter, and acknowledges. A death
-// that the ledger cannot hold is published all the same.
-func (w *Worker) bury(ctx context.Context, d Delivery, death Death) error {
-	death.Reason = strings.ToValidUTF8(death.Reason[:min(len(death.Reason), longest)], "�")
-	switch err := w.insist(ctx, func() error { return w.Ledger.Dead(ctx, d.Envelope, death) }); {
-	case ctx.Err() != nil || errors.Is(err, errGiveBack):
-		return err
-	case err != nil:
-		w.Log.Error("dead letter not in the ledger", zap.String("id", d.ID), zap.Error(err))
-	}
-	w.Metrics.DeadLetter(death.Class)
-	w.Log.Error("dead letter", zap.String("id", d.ID), zap.String("job", d.Job), zap.String("class", death.Class), zap.String("reason", death.Reason))
-	letter := d.Envelope
-	letter.Queue = w.Dead
-	letter.Headers = map[string]string{
-		"error": death.Reason, "error_class": death.Class, "stage": w.Stage, "attempts": strconv.Itoa(death.Attempts),
-		"died_at": time.Now().UTC().Format(time.RFC3339Nano), "origin_queue": d.Queue,
-	}
-	return w.replace(ctx, d, letter)
-}
-
-// replace publishes e in place of d.
-func (w *Worker) replace(ctx context.Context, d Delivery, e Envelope) error {
-	if err := w.insist(ctx, func() error { return w.Sink.Publish(ctx, []Envelope{e}) }); err != nil {
-		return err
-	}
-	return w.ack(Batch{d})
-}
-
-// insist calls f until it returns something other than an outage. When the
-// outage outlasts patience, it returns errGiveBack. Errors of other kinds are
-// the caller's, but for those of a single small write, which end the session.
-func (w *Worker) insist(ctx context.Context, f func() error) error {
-	since := time.Now()
-	for try := 0; ; try++ {
-		err := f()
-		switch {
-		case err == nil:
-			return nil
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		case !IsUnavailable(err):
-			return err
-		case time.Since(since) > patience:
-			return fmt.Errorf("%w: %w", errGiveBack, err)
-		}
-		w.Metrics.Retry("unavailable")
-		w.Log.Warn("a server is away", zap.Int("try", try), zap.Error(err))
-		pause(ctx, backoff(try))
-	}
-}
-
 func (w *Worker) ack(in Batch) error {
 	start := time.Now()
 	defer func() { w.Metrics.Phase("ack", time.Since(start)) }()
@@ -360,61 +278,9 @@ func (w *Worker) ack(in Batch) error {
 	return nil
 }
 
-// recovered calls f and makes a panic a Permanent error.
-func recovered[T any](f func() (T, error)) (out T, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = Permanent(fmt.Errorf("panic: %v\n%s", r, debug.Stack()))
-		}
-	}()
-	return f()
-}
-
-func waits(err error) bool {
-	_, ok := isLater(err)
-	return ok
-}
-
-func class(err error) string {
-	switch {
-	case IsUnavailable(err):
-		return "unavailable"
-	case IsPermanent(err):
-		return "permanent"
-	case waits(err):
-		return "later"
-	}
-	return "failed"
-}
-
-// longEnough picks the shortest of Waits that is at least wait; who has waited
-// often waits longer.
-func longEnough(wait time.Duration, waited int) time.Duration {
-	shortest := min(waited/10, len(Waits)-1)
-	for _, w := range Waits[shortest:] {
-		if w >= wait {
-			return w
-		}
-	}
-	return Waits[len(Waits)-1]
-}
-
 // withGrace returns a context that outlives ctx by d.
 func withGrace(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(d, cancel) })
 	return work, func() { stop(); cancel() }
-}
-
-// backoff doubles from 100ms to 30s, with half of it random.
-func backoff(attempt int) time.Duration {
-	d := min(100*time.Millisecond<<min(max(attempt, 0), 12), 30*time.Second)
-	return d/2 + rand.N(d/2)
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
 }

@@ -1,0 +1,243 @@
+package delta
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/leatflow/leat/pkg/event"
+)
+
+// A mention is an object as a part has it.
+type mention struct {
+	part  *Part
+	index int
+}
+
+func (m mention) told() event.Object { return m.part.Objects[m.index] }
+
+// betterThan reports whether m says more of an object than n: it describes it,
+// and later, or it at least names its parent.
+func (m mention) betterThan(n mention) bool {
+	switch {
+	case m.told().Described && n.told().Described:
+		return m.part.ObservedAt.After(n.part.ObservedAt)
+	case m.told().Described != n.told().Described:
+		return m.told().Described
+	}
+	return m.told().Parent > 0
+}
+
+// mentions returns of each object the best mention in a batch.
+func mentions(parts []*Part) map[ObjectKey]mention {
+	all := map[ObjectKey]mention{}
+	for _, p := range parts {
+		for i := range p.Objects {
+			m := mention{p, i}
+			if known, ok := all[p.key(i)]; !ok || m.betterThan(known) {
+				all[p.key(i)] = m
+			}
+		}
+	}
+	return all
+}
+
+// resolve returns all objects that the parts name; those that are not known are
+// inserted, level by level, with what the parts say of them.
+func resolve(ctx context.Context, tx pgx.Tx, parts []*Part) (map[ObjectKey]*Object, error) {
+	named := mentions(parts)
+	objects, err := selectIDs(ctx, tx, slices.Collect(maps.Keys(named)))
+	if err != nil {
+		return nil, err
+	}
+	levels := map[int][]ObjectKey{}
+	for key, m := range named {
+		if objects[key] == nil {
+			depth := m.part.depth[m.index]
+			levels[depth] = append(levels[depth], key)
+		}
+	}
+	for _, depth := range slices.Sorted(maps.Keys(levels)) {
+		if err := insertLevel(ctx, tx, levels[depth], named, objects); err != nil {
+			return nil, err
+		}
+	}
+	return objects, nil
+}
+
+func selectIDs(ctx context.Context, tx pgx.Tx, keys []ObjectKey) (map[ObjectKey]*Object, error) {
+	sources, types, names := columns(keys)
+	rows, err := tx.Query(ctx, `
+		SELECT o.id, o.source, o.type, o.key
+		FROM unnest($1::text[], $2::text[], $3::text[]) AS k(source, type, key)
+		JOIN objects o ON o.source = k.source AND o.type = k.type AND o.key = k.key`, sources, types, names)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[ObjectKey]*Object, len(keys))
+	var key ObjectKey
+	var id int64
+	_, err = pgx.ForEachRow(rows, []any{&id, &key.Source, &key.Type, &key.Key}, func() error {
+		found[key] = &Object{ID: id}
+		return nil
+	})
+	return found, err
+}
+
+func columns(keys []ObjectKey) (sources, types, names []string) {
+	for _, k := range keys {
+		sources, types, names = append(sources, k.Source), append(types, k.Type), append(names, k.Key)
+	}
+	return sources, types, names
+}
+
+// insertLevel inserts the objects of one depth in the order of their keys, so
+// that two workers that insert the same ones do not wait for each other in a
+// circle. An insert that another worker was first with returns no id.
+func insertLevel(ctx context.Context, tx pgx.Tx, keys []ObjectKey, named map[ObjectKey]mention, objects map[ObjectKey]*Object) error {
+	slices.SortFunc(keys, func(a, b ObjectKey) int {
+		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Key, b.Key))
+	})
+	var (
+		sources, types, names = columns(keys)
+		parents               = make([]*int64, len(keys))
+		depths                = make([]int, len(keys))
+		titles, attrs         = make([]string, len(keys)), make([]string, len(keys))
+		times                 = make([]pgtype.Timestamptz, len(keys))
+		made                  = make(map[ObjectKey]*Object, len(keys))
+	)
+	for i, key := range keys {
+		m := named[key]
+		told := m.told()
+		o := &Object{Name: key.Key, Attrs: []byte("{}"), inserted: true}
+		if parent, ok := m.part.parentKey(m.index); ok {
+			o.ParentID = objects[parent].ID
+			parents[i] = &o.ParentID
+		}
+		times[i] = pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}
+		if told.Described {
+			o.Name, o.Attrs, o.ObservedAt, o.Described = told.Name, canonical(told.Attrs), m.part.ObservedAt, true
+			times[i] = pgtype.Timestamptz{Time: o.ObservedAt, Valid: true}
+		}
+		depths[i], titles[i], attrs[i] = m.part.depth[m.index], o.Name, string(o.Attrs)
+		made[key] = o
+	}
+	rows, err := tx.Query(ctx, `
+		INSERT INTO objects (source, type, key, parent_id, depth, name, attrs, observed_at)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::smallint[], $6::text[], $7::jsonb[], $8::timestamptz[])
+		ON CONFLICT DO NOTHING
+		RETURNING id, source, type, key`, sources, types, names, parents, depths, titles, attrs, times)
+	if err != nil {
+		return err
+	}
+	var key ObjectKey
+	var id int64
+	if _, err = pgx.ForEachRow(rows, []any{&id, &key.Source, &key.Type, &key.Key}, func() error {
+		objects[key] = made[key]
+		objects[key].ID = id
+		return nil
+	}); err != nil {
+		return err
+	}
+	var taken []ObjectKey
+	for _, key := range keys {
+		if objects[key] == nil {
+			taken = append(taken, key)
+		}
+	}
+	if len(taken) == 0 {
+		return nil
+	}
+	others, err := selectIDs(ctx, tx, taken)
+	maps.Copy(objects, others)
+	return err
+}
+
+// lock locks, in the order of their ids, the objects that the parts describe or
+// hold stats of, and reads them. Those that are only named as parents stay free.
+func lock(ctx context.Context, tx pgx.Tx, parts []*Part, objects map[ObjectKey]*Object) error {
+	byID := map[int64]*Object{}
+	want := func(o *Object) {
+		if !o.inserted {
+			byID[o.ID] = o
+		}
+	}
+	for _, p := range parts {
+		for i, o := range p.Objects {
+			if o.Described {
+				want(objects[p.key(i)])
+			}
+		}
+		for _, st := range p.Stats {
+			want(objects[p.key(st.Object)])
+		}
+	}
+	if len(byID) == 0 {
+		return nil
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT id, coalesce(parent_id, 0), name, attrs, observed_at FROM objects
+		WHERE id = ANY($1) ORDER BY id
+		FOR NO KEY UPDATE`, slices.Sorted(maps.Keys(byID)))
+	if err != nil {
+		return err
+	}
+	var o Object
+	var at pgtype.Timestamptz
+	_, err = pgx.ForEachRow(rows, []any{&o.ID, &o.ParentID, &o.Name, &o.Attrs, &at}, func() error {
+		o.Attrs = canonical(o.Attrs)
+		o.Described = at.InfinityModifier == pgtype.Finite
+		o.ObservedAt = at.Time
+		*byID[o.ID] = o
+		o.Attrs = nil
+		return nil
+	})
+	return err
+}
+
+func updateObjects(ctx context.Context, tx pgx.Tx, objects []*Object) error {
+	if len(objects) == 0 {
+		return nil
+	}
+	var (
+		ids, parents []int64
+		names, attrs []string
+		times        []time.Time
+	)
+	for _, o := range objects {
+		ids, parents = append(ids, o.ID), append(parents, o.ParentID)
+		names, attrs, times = append(names, o.Name), append(attrs, string(o.Attrs)), append(times, o.ObservedAt)
+	}
+	_, err := tx.Exec(ctx, `
+		UPDATE objects o SET parent_id = nullif(u.parent_id, 0), name = u.name, attrs = u.attrs,
+			observed_at = u.observed_at, changed_at = now()
+		FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::jsonb[], $5::timestamptz[])
+			AS u(id, parent_id, name, attrs, observed_at)
+		WHERE o.id = u.id`, ids, parents, names, attrs, times)
+	return err
+}
+
+// canonical returns a JSON object's one spelling here, whoever wrote it.
+func canonical(attrs []byte) []byte {
+	if len(attrs) == 0 {
+		return []byte("{}")
+	}
+	d := json.NewDecoder(bytes.NewReader(attrs))
+	d.UseNumber()
+	var v map[string]any
+	if err := d.Decode(&v); err != nil {
+		return attrs // not what this program wrote: it differs, and is written anew
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return attrs
+	}
+	return b
+}
