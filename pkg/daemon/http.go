@@ -136,6 +136,8 @@ func askReady(listen string) error {
 		return err
 	case where.off:
 		return errors.New("http.listen is off: there is nobody to ask")
+	case where.first != where.last:
+		return fmt.Errorf("http.listen is a range, %s, on which other daemons answer too: set LEAT_HTTP_LISTEN to the port of the one that is meant", listen)
 	}
 	if ip := net.ParseIP(where.host); where.host == "" || ip != nil && ip.IsUnspecified() {
 		where.host = "127.0.0.1"

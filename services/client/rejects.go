@@ -69,7 +69,7 @@ func (c *Client) rejectsOf(ctx context.Context, id string, limit int) (r Rejects
 	r.Reasons = []Reason{}
 	rows, err := c.db.Query(ctx, `
 		SELECT shape, count(*), min(ARRAY[reason, position]) FROM (
-			SELECT reason, position, regexp_replace(regexp_replace(reason, '"([^"\\]|\\.)*"', '"…"', 'g'), '[0-9]+', 'N', 'g') AS shape
+			SELECT reason, position, regexp_replace(regexp_replace(reason, '"([^"\\]|\\.)*"', '"…"', 'g'), '[0-9]+(?![^(]*\))', 'N', 'g') AS shape
 			FROM rejects WHERE job_id = $1) AS r
 		GROUP BY shape
 		ORDER BY 2 DESC, 3`, id)
