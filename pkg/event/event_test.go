@@ -47,7 +47,7 @@ func TestPayloadsAreWrittenAsTheyAre(t *testing.T) {
 		{&event.Part{
 			Source: "ads", Version: "v", Answer: 2, Ordinal: 1, ObservedAt: at,
 			Objects: []event.Object{{Type: "campaign", Key: "c1"}, {Type: "ad", Key: "a1", Parent: 1, Described: true, Name: "n", Attrs: json.RawMessage(`{"a":1}`)}},
-			Stats:   []event.Stat{{Object: 1, Day: 20777, Hour: &zero, Dims: "os=ios", Metrics: metric.Set{{Name: "clicks", Value: metric.Whole(3)}}}},
+			Stats:   []event.Stat{{Object: 1, Day: 20777, Hour: &zero, Dims: "os=ios", Metrics: metric.Set{{Name: "clicks", Value: metric.Value(3 * 1_000_000)}}}},
 		},
 			`{"source":"ads","version":"v","answer":2,"ordinal":1,"observed_at":"2026-11-20T12:00:00.123456Z",` +
 				`"objects":[{"t":"campaign","k":"c1"},{"t":"ad","k":"a1","p":1,"d":true,"n":"n","a":{"a":1}}],` +

@@ -170,9 +170,6 @@ func appendFraction(b []byte, f uint64) []byte {
 // String writes v without exponent or trailing zeros.
 func (v Value) String() string { return string(v.Append(nil)) }
 
-// Whole returns the value of the whole number n, which must have at most 12 digits.
-func Whole(n int64) Value { return Value(n * one) }
-
 // A Metric is one named value.
 type Metric struct {
 	Name  string

@@ -218,7 +218,7 @@ func TestSetsAddUpAsExactNumbersDo(t *testing.T) {
 }
 
 func TestMakeKeepsTheLastOfAName(t *testing.T) {
-	one, two := metric.Whole(1), metric.Whole(2)
+	one, two := metric.Value(1_000_000), metric.Value(2_000_000)
 	tests := []struct {
 		in   []metric.Metric
 		want string
@@ -248,7 +248,7 @@ func number(sum *big.Int) any {
 
 func TestSumIsExactBeyondAnyOneNumber(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
-	most, million := metric.Whole(999_999_999_999)+999_999, big.NewInt(1_000_000)
+	most, million := metric.Value(999_999_999_999*1_000_000)+999_999, big.NewInt(1_000_000)
 	for round := range 60 {
 		var sum metric.Sum
 		want := new(big.Int)

@@ -44,6 +44,31 @@ type Worker struct {
 	Metrics Metrics
 	Idled   func(error) // told how the Idler's work went; nil: nobody
 	Log     *zap.Logger
+
+	inHand sync.Map // of each batch and idle turn: when it began
+}
+
+// ackLimit is how long the broker waits for an acknowledgement before it gives
+// the message to another worker.
+const ackLimit = 30 * time.Minute
+
+// Stuck returns an error when something has been in hand for longer than the
+// broker waits for it: this process does not get on with it, and holds its locks.
+func (w *Worker) Stuck() (err error) {
+	w.inHand.Range(func(began, _ any) bool {
+		if held := time.Since(*began.(*time.Time)); held > ackLimit {
+			err = fmt.Errorf("a batch has been in hand for %s", held.Round(time.Second))
+		}
+		return err == nil
+	})
+	return err
+}
+
+// take notes that something is in hand until done is called.
+func (w *Worker) take() (done func()) {
+	began := time.Now()
+	w.inHand.Store(&began, nil)
+	return func() { w.inHand.Delete(&began) }
 }
 
 // Metrics receives what a worker counts.
@@ -140,6 +165,7 @@ func (w *Worker) slot(stop, ctx context.Context, deliveries <-chan Delivery) err
 
 // idle calls the idler and returns when to call it next.
 func (w *Worker) idle(ctx context.Context, idler Idler) time.Duration {
+	defer w.take()()
 	start := time.Now()
 	more, err := recovered(func() (bool, error) { return idler.Idle(ctx) })
 	w.Metrics.Phase("idle", time.Since(start))
@@ -177,6 +203,7 @@ func (w *Worker) fill(first Delivery, deliveries <-chan Delivery) Batch {
 
 // batch does a batch, those alone that may have killed a worker before.
 func (w *Worker) batch(ctx context.Context, in Batch) error {
+	defer w.take()()
 	w.Metrics.Batch(len(in))
 	plain := in[:0:0]
 	for i, d := range in {

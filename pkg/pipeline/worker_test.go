@@ -648,3 +648,25 @@ func TestAWorkerOutlivesABrokerThatIsAway(t *testing.T) {
 		wantIDs(t, "left in the queue", b.in("q"), "")
 	})
 }
+
+func TestABatchThatIsHeldForTooLongIsStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := build(t, handler(func(ctx context.Context, _ pipeline.Batch) ([]pipeline.Envelope, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}))
+		b.start(t, "a")
+		after(29 * time.Minute)
+		if err := b.Stuck(); err != nil {
+			t.Errorf("after 29 minutes: %v", err)
+		}
+		after(2 * time.Minute)
+		if err := b.Stuck(); err == nil {
+			t.Error("after 31 minutes nothing is stuck")
+		}
+		b.stop(t)
+		if err := b.Stuck(); err != nil {
+			t.Errorf("after the stop: %v", err)
+		}
+	})
+}

@@ -29,10 +29,6 @@ func Parse(text []byte, tables map[string][]byte) (*Source, error) {
 	})
 }
 
-// Decode is Parse under the name that says where text and tables come from: the
-// version of a source that a message names.
-func Decode(text []byte, tables map[string][]byte) (*Source, error) { return Parse(text, tables) }
-
 // A tableReader returns the CSV of a table's name, os.ErrNotExist when there is none.
 type tableReader func(name string) ([]byte, error)
 

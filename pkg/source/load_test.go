@@ -150,7 +150,7 @@ func TestTheShippedSourcesAreRight(t *testing.T) {
 			t.Errorf("%s is missing", name)
 			continue
 		}
-		if again, err := Decode(s.Text, s.Tables); err != nil || again.Hash != s.Hash {
+		if again, err := Parse(s.Text, s.Tables); err != nil || again.Hash != s.Hash {
 			t.Errorf("%s is not the same after it was kept: %v", name, err)
 		}
 	}

@@ -145,6 +145,7 @@ func (s *servers) run(ctx context.Context, of worker) error {
 		Ledger: of.ledger, Probe: s.probe, Metrics: of.metrics, Log: s.daemon.Log,
 		Idled: func(err error) { s.daemon.Health.Set("writing", err) },
 	}
+	s.daemon.Health.Watch("worker", w.Stuck)
 	return w.Run(ctx)
 }
 
