@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// The days of the report: two weeks over the turn of a half-year.
+const (
+	firstDay    = "2026-06-24"
+	lastDay     = "2026-07-07"
+	platformNow = "2026-07-08T12:00:00Z"
+)
+
+// A platform is a leat-demosource in a process of its own, with what was
+// restated so far. Its answers are the same in each run.
+type platform struct {
+	*process
+	state string // names what it says: the size and the shares restated
+}
+
+// newPlatform starts a platform of a size.
+func newPlatform(ctx context.Context, bin, folder, size string, flags ...string) (*platform, error) {
+	listen, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	args := append([]string{"--listen", listen, "--size", size, "--now", platformNow}, flags...)
+	p, err := start(folder, "source", nil, filepath.Join(bin, "leat-demosource"), args...)
+	if err != nil {
+		return nil, err
+	}
+	p.listen = listen
+	return &platform{process: p, state: size + strings.Join(flags, " ")}, p.awaitListener(ctx)
+}
+
+func (p *platform) url() string { return "http://" + p.listen }
+
+// revise restates a share of all numbers.
+func (p *platform) revise(ctx context.Context, share string) error {
+	p.state += " " + share
+	_, err := call(ctx, http.MethodPost, p.url()+"/admin/revise?share="+share, nil)
+	return err
+}
+
+// reportURL is what a source asks for.
+func (p *platform) reportURL(account string) string {
+	return fmt.Sprintf("%s/ads/report?account=%s&from=%s&to=%s", p.url(), account, firstDay, lastDay)
+}
+
+// moreAnnotators make ten of the shipped file's four.
+const moreAnnotators = `
+  season: 'split(parent("campaign").name, " ")[0]'
+  size: 'parent("campaign").budget >= 5000 ? "large" : "small"'
+  form: 'find(["Video", "Banner", "Carousel", "Story", "Search"], name contains #)'
+  secure: 'url startsWith "https://"'
+  offer: 'headline contains "€" or headline contains "one"'
+  shouting: 'len(headline) > 20'
+`
+
+// adsSource writes the shipped source, changed to ask the platform.
+func (p *platform) adsSource(shipped string, change ...string) func(folder string) error {
+	replace := strings.NewReplacer(append([]string{
+		"http://127.0.0.1:8090", p.url(), "annotate:\n", "annotate:" + moreAnnotators,
+	}, change...)...)
+	return func(folder string) error {
+		for _, name := range []string{"ads.yaml", "markets.csv"} {
+			text, err := os.ReadFile(filepath.Join(shipped, name))
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(filepath.Join(folder, name), []byte(replace.Replace(string(text))), 0o600); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
