@@ -31,7 +31,7 @@ type Want struct {
 // read once; a document whose days have no rows and whose half-year has none
 // either is Gone.
 func Compute(ctx context.Context, q tree.Querier, spec func(sourceName string) (*source.Source, error), wants []Want) ([]*Document, error) {
-	c := computer{spec: spec, docs: map[int64][]*Document{}, lists: map[int64][]*Document{}, renderers: map[string]*renderer{}}
+	c := computer{spec: spec, docs: map[int64][]*Document{}, lists: map[int64][]*Document{}, renderers: map[string]*renderer{}, parentOf: map[int64]int64{}}
 	if err := c.build(ctx, q, wants); err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ type computer struct {
 	lists    map[int64][]*Document // by object: what its rows are added to
 
 	renderers map[string]*renderer // by source
-	places    places
+	places    metricPlaces
 	names     metric.Names
 }
 
@@ -76,7 +76,12 @@ func (c *computer) build(ctx context.Context, q tree.Querier, wants []Want) erro
 		if node == nil {
 			continue
 		}
-		d := &Document{Node: node, Half: w.Half, Tags: tags[w.Object], All: w.All, Days: make(map[metric.Day]*Day, len(w.Days))}
+		d := &Document{Node: node, Half: w.Half, All: w.All, Days: make(map[metric.Day]*Day, len(w.Days))}
+		if last := len(c.all) - 1; last >= 0 && c.all[last].Node == node {
+			d.about = c.all[last].about
+		} else {
+			d.about = about(node, tags[w.Object])
+		}
 		if d.render, err = c.renderer(node.Source); err != nil {
 			return err
 		}
@@ -119,7 +124,7 @@ func (c *computer) renderer(sourceName string) (*renderer, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &renderer{places: &c.places, spec: &src.Rollup}
+	r := &renderer{metricPlaces: &c.places, spec: &src.Rollup, dayNames: map[metric.Day]string{}}
 	c.renderers[sourceName] = r
 	return r, nil
 }
@@ -138,20 +143,35 @@ func (c *computer) above(object int64) []*Document {
 	return docs
 }
 
-// A span is the days of an object whose stats are read.
-type span struct{ lo, hi metric.Day }
+// A span is the days of an object in one half-year whose stats are read: a bit
+// for each day from the first of the half-year on.
+type span struct {
+	first, lo, hi metric.Day
+	days          [longestHalf]byte
+}
+
+const longestHalf = (184 + 7) / 8 // bytes
+
+// A reading is a span's object and half-year.
+type reading struct {
+	object int64
+	first  metric.Day
+}
 
 // spans returns what to read, so that each row is read once whatever it is added to.
-func (c *computer) spans() map[int64]span {
-	spans := map[int64]span{}
+func (c *computer) spans() map[reading]*span {
+	spans := map[reading]*span{}
 	add := func(object int64) {
 		for _, d := range c.above(object) {
-			lo, hi := d.span()
-			s, ok := spans[object]
-			if !ok {
-				s = span{lo, hi}
+			if !d.All && len(d.Days) == 0 {
+				continue
 			}
-			spans[object] = span{min(s.lo, lo), max(s.hi, hi)}
+			s := spans[reading{object, d.first}]
+			if s == nil {
+				s = &span{first: d.first, lo: d.last, hi: d.first}
+				spans[reading{object, d.first}] = s
+			}
+			s.add(d)
 		}
 	}
 	for object := range c.docs {
@@ -163,36 +183,44 @@ func (c *computer) spans() map[int64]span {
 	return spans
 }
 
-// span returns the first and the last day that a document asks for.
-func (d *Document) span() (lo, hi metric.Day) {
-	if d.All || len(d.Days) == 0 {
-		return d.first, d.last
+// add adds the days that a document asks for.
+func (s *span) add(d *Document) {
+	if d.All {
+		for day := d.first; day <= d.last; day++ {
+			s.set(day)
+		}
+		return
 	}
-	lo, hi = d.last, d.first
 	for day := range d.Days {
-		lo, hi = min(lo, day), max(hi, day)
+		s.set(day)
 	}
-	return lo, hi
+}
+
+func (s *span) set(day metric.Day) {
+	s.lo, s.hi = min(s.lo, day), max(s.hi, day)
+	i := day - s.first
+	s.days[i/8] |= 1 << (i % 8)
 }
 
 // sum adds the rows up.
 func (c *computer) sum(ctx context.Context, q tree.Querier) error {
 	c.places.byName = map[string]int{}
-	spans := c.spans()
-	if len(spans) == 0 {
-		return nil
-	}
 	var ids []int64
-	var lows, highs []metric.Day
-	for id, s := range spans {
-		ids, lows, highs = append(ids, id), append(lows, s.lo), append(highs, s.hi)
+	var firsts, lows, highs []metric.Day
+	var days [][]byte
+	for at, s := range c.spans() {
+		ids, firsts, lows, highs, days = append(ids, at.object), append(firsts, s.first), append(lows, s.lo), append(highs, s.hi), append(days, s.days[:])
+	}
+	if len(ids) == 0 {
+		return nil
 	}
 	rows, err := q.Query(ctx, `
 		SELECT s.object_id, s.day - DATE '1970-01-01', s.dims, s.metrics, s.hours
-		FROM unnest($1::bigint[], $2::int[], $3::int[]) AS w(id, lo, hi)
+		FROM unnest($1::bigint[], $2::int[], $3::int[], $4::int[], $5::bytea[]) AS w(id, first, lo, hi, days)
 		JOIN stats s ON s.object_id = w.id AND s.day BETWEEN DATE '1970-01-01' + w.lo AND DATE '1970-01-01' + w.hi
-		WHERE s.day BETWEEN DATE '1970-01-01' + $4::int AND DATE '1970-01-01' + $5::int`,
-		ids, lows, highs, slices.Min(lows), slices.Max(highs))
+		AND CASE WHEN s.day BETWEEN DATE '1970-01-01' + w.lo AND DATE '1970-01-01' + w.hi THEN get_bit(w.days, s.day - DATE '1970-01-01' - w.first) END = 1
+		WHERE s.day BETWEEN DATE '1970-01-01' + $6::int AND DATE '1970-01-01' + $7::int`,
+		ids, firsts, lows, highs, days, slices.Min(lows), slices.Max(highs))
 	if err != nil {
 		return err
 	}

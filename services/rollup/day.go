@@ -17,7 +17,7 @@ import (
 type Day struct {
 	rows  int // of stats, those without metrics too
 	total sums
-	hours []hour
+	hours []hour // but the last, which is what they leave of the total
 	by    []entry
 	own   []own // metrics that are not added up
 }
@@ -44,20 +44,31 @@ type own struct {
 // sums are indexed by metric.
 type sums []metric.Sum
 
-func (s *sums) add(i int, v metric.Value) {
-	if i >= len(*s) {
-		*s = append(*s, make(sums, i+1-len(*s))...)
+// add adds the metrics that may be added up.
+func (s *sums) add(metrics []placed) {
+	for _, m := range metrics {
+		if m.notSummed {
+			continue
+		}
+		s.grow(m.place + 1)
+		(*s)[m.place].Add(m.value)
 	}
-	(*s)[i].Add(v)
 }
 
-// places gives metrics their place in sums.
-type places struct {
+// grow makes room for n sums.
+func (s *sums) grow(n int) {
+	if n > len(*s) {
+		*s = append(*s, make(sums, n-len(*s))...)
+	}
+}
+
+// metricPlaces gives metrics their place in sums.
+type metricPlaces struct {
 	byName map[string]int
 	names  []string
 }
 
-func (p *places) of(name string) int {
+func (p *metricPlaces) of(name string) int {
 	i, ok := p.byName[name]
 	if !ok {
 		i = len(p.names)
@@ -68,7 +79,7 @@ func (p *places) of(name string) int {
 }
 
 // sorted returns the places in the order of their names.
-func (p *places) sorted() []int {
+func (p *metricPlaces) sorted() []int {
 	order := make([]int, len(p.names))
 	for i := range order {
 		order[i] = i
@@ -102,33 +113,20 @@ const lastHour = 23
 // add adds a row of the object itself (mine) or of one below it.
 func (d *Day) add(st *stat, mine bool, spec *source.Rollup) {
 	d.rows++
-	for _, m := range st.Metrics {
-		switch {
-		case !m.notSummed:
-			d.total.add(m.place, m.value)
-		case mine:
-			d.addOwn(m, st.by)
+	d.total.add(st.Metrics)
+	if mine {
+		for _, m := range st.Metrics {
+			if m.notSummed {
+				d.addOwn(m, st.by)
+			}
 		}
 	}
 	if len(spec.Dimensions) > 0 {
-		e := d.entry(st.by)
-		addSummed(&e.sums, st.Metrics)
+		d.entry(st.by).sums.add(st.Metrics)
 	}
-	switch {
-	case !spec.Hours:
-	case st.Hours == nil:
-		addSummed(d.hour(lastHour), st.Metrics)
-	default:
-		for _, h := range st.Hours {
-			addSummed(d.hour(h.hour), h.metrics)
-		}
-	}
-}
-
-func addSummed(s *sums, metrics []placed) {
-	for _, m := range metrics {
-		if !m.notSummed {
-			s.add(m.place, m.value)
+	for _, h := range st.Hours {
+		if h.hour != lastHour {
+			d.hour(h.hour).add(h.metrics)
 		}
 	}
 }
@@ -165,43 +163,49 @@ func (d *Day) hour(h int) *sums {
 
 // A renderer writes days as a document holds them.
 type renderer struct {
-	*places
-	order []int
-	spec  *source.Rollup
+	*metricPlaces
+	order    []int
+	spec     *source.Rollup
+	dayNames map[metric.Day]string
 }
 
-// day writes a day: {m, h, by}, nil when it has no metrics. Hours are there only
-// where one other than the last has metrics: as in stats, a day without hours is
-// all in the last.
-func (r *renderer) day(d *Day) bsoncore.Document {
-	total := r.sums(d.total, d.owns(nil))
-	doc := bsoncore.NewDocumentBuilder().AppendDocument("m", total)
-	empty := len(total) == emptyDocument
-	if hours := r.hours(d); hours != nil {
-		doc.AppendDocument("h", hours)
-		empty = false
+// name is a day's name, made once.
+func (r *renderer) name(day metric.Day) string {
+	name, ok := r.dayNames[day]
+	if !ok {
+		name = day.String()
+		r.dayNames[day] = name
 	}
-	if by, n := r.by(d); n > maxBy {
-		doc.AppendBoolean("by_more", true)
-		empty = false
-	} else if n > 0 {
-		doc.AppendArray("by", by)
-		empty = false
-	}
-	if empty {
-		return nil
-	}
-	return doc.Build()
+	return name
 }
 
-const (
-	maxBy         = 50 // entries of a breakdown; a day with more has none
-	emptyDocument = 5  // bytes
-)
+const maxBy = 50 // entries of a breakdown; a day with more has none
 
-// sums writes the sums that are not zero, and the metrics that stand alone.
-func (r *renderer) sums(s sums, alone map[int]metric.Value) bsoncore.Document {
-	index, doc := bsoncore.AppendDocumentStart(nil)
+// day appends a day: {m, h, by}. It is not ok, and nothing is appended, when the
+// day has no metrics. Hours are there only where one other than the last has
+// metrics: as in stats, a day without hours is all in the last.
+func (r *renderer) day(dst []byte, name string, d *Day) (_ []byte, ok bool) {
+	start := len(dst)
+	at, dst := bsoncore.AppendDocumentElementStart(dst, name)
+	dst, ok = r.sums(dst, "m", d.total, d.owns(nil))
+	if !ok {
+		m, empty := bsoncore.AppendDocumentElementStart(dst, "m")
+		dst = end(empty, m)
+	}
+	dst, hours := r.hours(dst, d)
+	dst, by := r.by(dst, d)
+	if !ok && !hours && !by {
+		return dst[:start], false
+	}
+	return end(dst, at), true
+}
+
+// sums appends the sums that are not zero, and the metrics that stand alone. It
+// is not ok, and nothing is appended, when there are none.
+func (r *renderer) sums(dst []byte, name string, s sums, alone map[int]metric.Value) (_ []byte, ok bool) {
+	start := len(dst)
+	at, dst := bsoncore.AppendDocumentElementStart(dst, name)
+	empty := len(dst)
 	for _, i := range r.order {
 		var sum metric.Sum
 		if i < len(s) {
@@ -213,18 +217,16 @@ func (r *renderer) sums(s sums, alone map[int]metric.Value) bsoncore.Document {
 		if sum.IsZero() {
 			continue
 		}
-		switch n := sum.Number().(type) {
-		case int64:
-			doc = bsoncore.AppendInt64Element(doc, r.names[i], n)
-		case float64:
-			doc = bsoncore.AppendDoubleElement(doc, r.names[i], n)
+		if n, whole := sum.Int64(); whole {
+			dst = bsoncore.AppendInt64Element(dst, r.names[i], n)
+		} else {
+			dst = bsoncore.AppendDoubleElement(dst, r.names[i], sum.Float64())
 		}
 	}
-	doc, err := bsoncore.AppendDocumentEnd(doc, index)
-	if err != nil {
-		panic(err) // the index is this function's own
+	if len(dst) == empty {
+		return dst[:start], false
 	}
-	return doc
+	return end(dst, at), true
 }
 
 // owns returns the metrics that stand alone: in the whole day, or in one entry.
@@ -247,52 +249,82 @@ func (d *Day) owns(dims *string) map[int]metric.Value {
 	return alone
 }
 
-// hours writes the hours, nil when all is in the last.
-func (r *renderer) hours(d *Day) bsoncore.Document {
-	if !slices.ContainsFunc(d.hours, func(h hour) bool { return h.hour != lastHour }) {
-		return nil
+// hours appends the hours, unless all is in the last.
+func (r *renderer) hours(dst []byte, d *Day) (_ []byte, ok bool) {
+	if len(d.hours) == 0 {
+		return dst, false
 	}
-	slices.SortFunc(d.hours, func(a, b hour) int { return cmp.Compare(a.hour, b.hour) })
-	doc, others := bsoncore.NewDocumentBuilder(), false
+	last := slices.Clone(d.total)
 	for _, h := range d.hours {
-		if m := r.sums(h.sums, nil); len(m) > emptyDocument {
-			doc.AppendDocument(strconv.Itoa(h.hour), m)
-			others = others || h.hour != lastHour
+		last.grow(len(h.sums))
+		for i, sum := range h.sums {
+			last[i].Sub(sum)
 		}
 	}
-	if !others {
-		return nil
+	start := len(dst)
+	at, dst := bsoncore.AppendDocumentElementStart(dst, "h")
+	slices.SortFunc(d.hours, func(a, b hour) int { return cmp.Compare(a.hour, b.hour) })
+	for _, h := range append(slices.Clip(d.hours), hour{lastHour, last}) {
+		var some bool
+		dst, some = r.sums(dst, strconv.Itoa(h.hour), h.sums, nil)
+		ok = ok || some && h.hour != lastHour
 	}
-	return doc.Build()
+	if !ok {
+		return dst[:start], false
+	}
+	return end(dst, at), true
 }
 
-// by writes the breakdown, and says how many entries it has.
-func (r *renderer) by(d *Day) (bsoncore.Array, int) {
+// by appends the breakdown, or that it has more entries than are shown.
+func (r *renderer) by(dst []byte, d *Day) (_ []byte, ok bool) {
+	start := len(dst)
+	at, dst := bsoncore.AppendArrayElementStart(dst, "by")
 	slices.SortFunc(d.by, func(a, b entry) int { return strings.Compare(a.dims, b.dims) })
-	array, n := bsoncore.NewArrayBuilder(), 0
-	for _, e := range d.by {
-		if m := r.sums(e.sums, d.owns(&e.dims)); len(m) > emptyDocument {
-			array.AppendDocument(bsoncore.NewDocumentBuilder().AppendDocument("d", r.dims(e.dims)).AppendDocument("m", m).Build())
-			n++
+	n := 0
+	for i := range d.by {
+		e := &d.by[i]
+		before := len(dst)
+		one, entry := bsoncore.AppendDocumentElementStart(dst, strconv.Itoa(n))
+		var some bool
+		if entry, some = r.sums(r.dims(entry, e.dims), "m", e.sums, d.owns(&e.dims)); !some {
+			dst = entry[:before]
+			continue
 		}
+		dst = end(entry, one)
+		n++
 	}
-	return array.Build(), n
+	switch {
+	case n == 0:
+		return dst[:start], false
+	case n > maxBy:
+		return bsoncore.AppendBooleanElement(dst[:start], "by_more", true), true
+	}
+	return end(dst, at), true
 }
 
-func (r *renderer) dims(projected string) bsoncore.Document {
-	doc := bsoncore.NewDocumentBuilder()
-	for i, v := range strings.Split(projected, ",") {
-		doc.AppendString(r.spec.Dimensions[i], unescape.Replace(v))
+// dims appends what the entry is of.
+func (r *renderer) dims(dst []byte, projected string) []byte {
+	at, dst := bsoncore.AppendDocumentElementStart(dst, "d")
+	i := 0
+	for v := range strings.SplitSeq(projected, ",") {
+		if strings.Contains(v, "%") {
+			v = unescape.Replace(v)
+		}
+		dst = bsoncore.AppendStringElement(dst, r.spec.Dimensions[i], v)
+		i++
 	}
-	return doc.Build()
+	return end(dst, at)
 }
 
 var unescape = strings.NewReplacer("%25", "%", "%2C", ",", "%3D", "=")
 
 // project keeps of canonical dims the values of some names, in the names' order.
 func project(dims string, names []string) string {
-	if len(names) == 0 {
+	switch len(names) {
+	case 0:
 		return ""
+	case 1:
+		return valueOf(dims, names[0])
 	}
 	values := make([]string, len(names))
 	for pair := range strings.SplitSeq(dims, ",") {
@@ -302,4 +334,14 @@ func project(dims string, names []string) string {
 		}
 	}
 	return strings.Join(values, ",")
+}
+
+// valueOf is the value of one name in canonical dims.
+func valueOf(dims, wanted string) string {
+	for pair := range strings.SplitSeq(dims, ",") {
+		if name, value, _ := strings.Cut(pair, "="); name == wanted {
+			return value
+		}
+	}
+	return ""
 }

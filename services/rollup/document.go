@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
@@ -17,11 +18,12 @@ import (
 type Document struct {
 	Node *tree.Node
 	Half string
-	Tags map[string]any
 	Days map[metric.Day]*Day // those asked for; one without metrics is to be unset
 	All  bool                // Days are all that the document has
 	Gone bool                // it should not be
 
+	stands      bool       // MongoDB is known to have it
+	about       []byte     // BSON elements that all documents of the object have
 	first, last metric.Day // of the half-year
 	render      *renderer
 }
@@ -29,107 +31,121 @@ type Document struct {
 // ID is the document's _id: ad/a1/2026H2.
 func (d *Document) ID() string { return d.Node.Type + "/" + d.Node.Key + "/" + d.Half }
 
-// fields are a document's, but for its days and rev.
-func (d *Document) fields() bson.D {
-	attrs, tags := bson.M{}, bson.M{}
-	for k, v := range d.Node.Attrs {
-		attrs[k] = value(v)
-	}
-	for k, v := range d.Tags {
-		tags[k] = value(v)
-	}
-	return bson.D{
-		{Key: "source", Value: d.Node.Source}, {Key: "type", Value: d.Node.Type}, {Key: "key", Value: d.Node.Key},
-		{Key: "name", Value: d.Node.Name}, {Key: "half", Value: d.Half}, {Key: "path", Value: d.Node.Path()},
-		{Key: "attrs", Value: ordered(attrs)}, {Key: "tags", Value: ordered(tags)},
-	}
+// fields appends a document's fields, but for _id, rev and days.
+func (d *Document) fields(dst []byte) []byte {
+	return bsoncore.AppendStringElement(append(dst, d.about...), "half", d.Half)
 }
 
-// value turns a decoded JSON value into what a document holds: whole numbers
-// are int64, others double.
-func value(v any) any {
+// about makes the fields that all documents of an object have.
+func about(n *tree.Node, tags map[string]any) []byte {
+	dst := bsoncore.AppendStringElement(nil, "source", n.Source)
+	dst = bsoncore.AppendStringElement(dst, "type", n.Type)
+	dst = bsoncore.AppendStringElement(dst, "key", n.Key)
+	dst = bsoncore.AppendStringElement(dst, "name", n.Name)
+	at, dst := bsoncore.AppendArrayElementStart(dst, "path")
+	for i, step := range n.Path() {
+		dst = bsoncore.AppendStringElement(dst, strconv.Itoa(i), step)
+	}
+	dst = end(dst, at)
+	dst = appendValue(dst, "attrs", n.Attrs)
+	return appendValue(dst, "tags", tags)
+}
+
+// appendValue appends a decoded JSON value as what a document holds: whole
+// numbers are int64, others double. Names are sorted, so that equal documents
+// have equal bytes.
+func appendValue(dst []byte, name string, v any) []byte {
 	switch v := v.(type) {
 	case json.Number:
 		if n, err := v.Int64(); err == nil {
-			return n
+			return bsoncore.AppendInt64Element(dst, name, n)
 		}
-		f, err := v.Float64()
-		if err != nil {
-			return v.String() // beyond what a double holds
+		if f, err := v.Float64(); err == nil {
+			return bsoncore.AppendDoubleElement(dst, name, f)
 		}
-		return f
+		return bsoncore.AppendStringElement(dst, name, v.String()) // beyond what a double holds
+	case string:
+		return bsoncore.AppendStringElement(dst, name, v)
+	case bool:
+		return bsoncore.AppendBooleanElement(dst, name, v)
 	case map[string]any:
-		m := bson.M{}
-		for k, e := range v {
-			m[k] = value(e)
+		at, dst := bsoncore.AppendDocumentElementStart(dst, name)
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			dst = appendValue(dst, key, v[key])
 		}
-		return m
+		return end(dst, at)
 	case []any:
-		a := make(bson.A, len(v))
+		at, dst := bsoncore.AppendArrayElementStart(dst, name)
 		for i, e := range v {
-			a[i] = value(e)
+			dst = appendValue(dst, strconv.Itoa(i), e)
 		}
-		return a
+		return end(dst, at)
 	}
-	return v
+	return bsoncore.AppendNullElement(dst, name)
 }
 
-// ordered sorts the names in all maps, so that equal documents have equal bytes.
-func ordered(v any) any {
-	switch v := v.(type) {
-	case bson.M:
-		d := make(bson.D, 0, len(v))
-		for _, name := range slices.Sorted(maps.Keys(v)) {
-			d = append(d, bson.E{Key: name, Value: ordered(v[name])})
-		}
-		return d
-	case bson.A:
-		for i := range v {
-			v[i] = ordered(v[i])
-		}
+// end closes the document or array that began at at.
+func end(dst []byte, at int32) []byte {
+	dst, err := bsoncore.AppendDocumentEnd(dst, at)
+	if err != nil {
+		panic(err) // at is the caller's own
 	}
-	return v
+	return dst
 }
 
-// update is the one operation that brings the document up to date.
-func (d *Document) update(rev int64) bson.D {
-	set := append(d.fields(), bson.E{Key: "rev", Value: rev})
-	unset := bson.D{{Key: "gone", Value: ""}}
-	if d.All && d.Half != noHalf {
-		return bson.D{{Key: "$set", Value: append(set, bson.E{Key: "days", Value: bson.Raw(d.days())})}, {Key: "$unset", Value: unset}}
+// body is the document as a whole, for one that does not stand yet.
+func (d *Document) body(rev int64) bson.Raw {
+	at, dst := bsoncore.AppendDocumentStart(nil)
+	dst = bsoncore.AppendStringElement(dst, "_id", d.ID())
+	dst = bsoncore.AppendInt64Element(d.fields(dst), "rev", rev)
+	return end(d.days(dst), at)
+}
+
+// update is the one operation that brings a document that stands up to date.
+func (d *Document) update(rev int64) bson.Raw {
+	at, dst := bsoncore.AppendDocumentStart(nil)
+	set, dst := bsoncore.AppendDocumentElementStart(dst, "$set")
+	dst = bsoncore.AppendInt64Element(d.fields(dst), "rev", rev)
+	var without []metric.Day
+	if d.All {
+		dst = d.days(dst)
+	} else {
+		dst, without = d.eachDay(dst, "days.")
 	}
+	unset, dst := bsoncore.AppendDocumentElementStart(end(dst, set), "$unset")
+	dst = bsoncore.AppendStringElement(dst, "gone", "")
+	for _, day := range without {
+		dst = bsoncore.AppendStringElement(dst, "days."+day.String(), "")
+	}
+	return end(end(dst, unset), at)
+}
+
+// days appends the days that have metrics, where the document is of a half-year.
+func (d *Document) days(dst []byte) []byte {
+	if d.Half == noHalf {
+		return dst
+	}
+	at, dst := bsoncore.AppendDocumentElementStart(dst, "days")
+	dst, _ = d.eachDay(dst, "")
+	return end(dst, at)
+}
+
+// eachDay appends an element for each day that has metrics, and returns the
+// others.
+func (d *Document) eachDay(dst []byte, prefix string) (_ []byte, without []metric.Day) {
 	for _, day := range slices.Sorted(maps.Keys(d.Days)) {
-		if m := d.render.day(d.Days[day]); m != nil {
-			set = append(set, bson.E{Key: "days." + day.String(), Value: bson.Raw(m)})
-		} else {
-			unset = append(unset, bson.E{Key: "days." + day.String(), Value: ""})
+		var ok bool
+		if dst, ok = d.render.day(dst, prefix+d.render.name(day), d.Days[day]); !ok {
+			without = append(without, day)
 		}
 	}
-	return bson.D{{Key: "$set", Value: set}, {Key: "$unset", Value: unset}}
-}
-
-// days writes all days that have metrics.
-func (d *Document) days() bsoncore.Document {
-	doc := bsoncore.NewDocumentBuilder()
-	for _, day := range slices.Sorted(maps.Keys(d.Days)) {
-		if m := d.render.day(d.Days[day]); m != nil {
-			doc.AppendDocument(day.String(), m)
-		}
-	}
-	return doc.Build()
+	return dst, without
 }
 
 // Expected is what MongoDB should hold of a document that was computed with all
 // of its days: every field but _id and rev, as a driver reads them.
 func (d *Document) Expected() (bson.M, error) {
-	fields := d.fields()
-	if d.Half != noHalf {
-		fields = append(fields, bson.E{Key: "days", Value: bson.Raw(d.days())})
-	}
-	text, err := bson.Marshal(fields)
-	if err != nil {
-		return nil, err
-	}
+	at, dst := bsoncore.AppendDocumentStart(nil)
 	var m bson.M
-	return m, bson.Unmarshal(text, &m)
+	return m, bson.Unmarshal(end(d.days(d.fields(dst)), at), &m)
 }

@@ -3,17 +3,16 @@ package rollup
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/leatflow/leat/pkg/event"
 	"github.com/leatflow/leat/pkg/metric"
-	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/source"
 	"github.com/leatflow/leat/services/tree"
 )
@@ -25,66 +24,73 @@ type input struct {
 }
 
 const (
-	allHalves = ""    // a mark of all documents that an object has
-	noHalf    = "all" // the half of a document without days
-	soon      = time.Second
+	byDays = ""    // the half of a mark whose days say which documents are meant
+	noHalf = "all" // the half of a document without days
+	soon   = time.Second
 )
 
-// A target is a document that a mark is for, or all of an object's.
+// A target is what a row of dirty is for.
 type target struct {
 	object int64
-	half   string
+	half   string // byDays or noHalf
 	job    string
 }
 
-// Marks are the days to be written, by document.
+// A mark is what is to be written of a target.
+type mark struct {
+	days  []metric.Day // as they come: in any order, and more than once
+	self  bool         // the object's own fields, which all its documents have
+	whole bool         // all days of all its documents
+}
+
+// Marks are what a batch of changes concerns.
 type marks struct {
-	days  map[target]map[metric.Day]bool
-	whole map[target]bool // all days
+	of    map[target]*mark
 	roots map[int64]int64
 	soon  map[string]bool // jobs whose documents are wanted within a second
 }
 
-func (m *marks) add(n *tree.Node, half, job string, days ...metric.Day) {
+func (m *marks) at(n *tree.Node, half, job string) *mark {
 	t := target{n.ID, half, job}
-	if m.days[t] == nil {
-		m.days[t] = map[metric.Day]bool{}
+	at := m.of[t]
+	if at == nil {
+		at = &mark{}
+		m.of[t] = at
+		m.roots[n.ID] = n.Root().ID
 	}
-	for _, d := range days {
-		m.days[t][d] = true
-	}
-	m.roots[n.ID] = n.Root().ID
+	return at
 }
 
 // addDays marks days of an object and of all that stand above it.
 func (m *marks) addDays(n *tree.Node, job string, days []metric.Day) {
+	if len(days) == 0 {
+		return
+	}
 	for ; n != nil; n = n.Parent {
-		for _, d := range days {
-			m.add(n, d.Half(), job, d)
-		}
+		at := m.at(n, byDays, job)
+		at.days = append(at.days, days...)
 	}
 }
 
 // addWhole marks all documents of an object and of all that stand above it.
 func (m *marks) addWhole(n *tree.Node, job string) {
 	for ; n != nil; n = n.Parent {
-		m.add(n, allHalves, job)
-		m.whole[target{n.ID, allHalves, job}] = true
+		m.at(n, byDays, job).whole = true
 	}
 }
 
 // addSelf marks what an object's own fields are in: all its documents, and the
 // one without days where its type has that.
 func (m *marks) addSelf(n *tree.Node, src *source.Source, job string) {
-	m.add(n, allHalves, job)
+	m.at(n, byDays, job).self = true
 	if t, ok := src.Type(n.Type); ok && !t.RollsUp {
-		m.add(n, noHalf, job)
+		m.at(n, noHalf, job)
 	}
 }
 
 // marks says what a batch of changes concerns.
 func (s *Stage) marks(ctx context.Context, tx pgx.Tx, inputs []input) (*marks, error) {
-	m := &marks{days: map[target]map[metric.Day]bool{}, whole: map[target]bool{}, roots: map[int64]int64{}, soon: map[string]bool{}}
+	m := &marks{of: map[target]*mark{}, roots: map[int64]int64{}, soon: map[string]bool{}}
 	ids := map[int64]bool{}
 	for _, in := range inputs {
 		for _, c := range in.Objects {
@@ -170,38 +176,49 @@ func daysBelow(ctx context.Context, tx pgx.Tx, id int64) ([]metric.Day, error) {
 	return pgx.CollectRows(rows, pgx.RowTo[metric.Day])
 }
 
-// insertMarks writes the rows of dirty. They have no unique key: nobody waits
-// for anybody.
+// insertMarks writes the rows of dirty. Nothing but their number is unique:
+// nobody waits for anybody.
 func insertMarks(ctx context.Context, tx pgx.Tx, m *marks, within time.Duration) error {
-	if len(m.days) == 0 {
+	if len(m.of) == 0 {
 		return nil
 	}
-	targets := slices.SortedFunc(maps.Keys(m.days), func(a, b target) int {
+	targets := slices.SortedFunc(maps.Keys(m.of), func(a, b target) int {
 		return cmp.Or(cmp.Compare(m.roots[a.object], m.roots[b.object]), cmp.Compare(a.object, b.object), cmp.Compare(a.half, b.half), cmp.Compare(a.job, b.job))
 	})
-	type row struct {
-		Object int64        `json:"object"`
-		Root   int64        `json:"root"`
-		Half   string       `json:"half"`
-		Days   []metric.Day `json:"days"`
-		Job    string       `json:"job"`
-		Whole  bool         `json:"whole"`
-		Within float64      `json:"within"` // seconds
-	}
-	rows := make([]row, len(targets))
+	n := len(targets)
+	var (
+		objects, roots = make([]int64, n), make([]int64, n)
+		halves, jobs   = make([]string, n), make([]string, n)
+		selves, soons  = make([]bool, n), make([]bool, n)
+		days           = make([]*string, n)
+	)
 	for i, t := range targets {
-		rows[i] = row{t.object, m.roots[t.object], t.half, slices.Sorted(maps.Keys(m.days[t])), t.job, m.whole[t], within.Seconds()}
-		if m.soon[t.job] {
-			rows[i].Within = min(within, soon).Seconds()
-		}
+		at := m.of[t]
+		objects[i], roots[i], halves[i], jobs[i] = t.object, m.roots[t.object], t.half, t.job
+		selves[i], soons[i], days[i] = at.self, m.soon[t.job], at.text()
 	}
-	body, err := json.Marshal(rows)
-	if err != nil {
-		return pipeline.Permanent(err)
-	}
-	_, err = tx.Exec(ctx, `
-		INSERT INTO dirty (object_id, root_id, half, days, job_id, due)
-		SELECT object, root, half, CASE WHEN NOT whole THEN coalesce(days, '{}') END, job, now() + within * interval '1 second'
-		FROM jsonb_to_recordset($1::jsonb) AS r(object bigint, root bigint, half text, days date[], job uuid, whole boolean, within float8)`, string(body))
+	_, err := tx.Exec(ctx, `
+		INSERT INTO dirty (object_id, root_id, half, self, days, job_id, due)
+		SELECT object, root, half, self, days::int[], job, now() + CASE WHEN soon THEN $8::interval ELSE $9::interval END
+		FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::boolean[], $5::text[], $6::uuid[], $7::boolean[])
+			AS m(object, root, half, self, days, job, soon)`,
+		objects, roots, halves, selves, days, jobs, soons, min(within, soon), within)
 	return err
+}
+
+// text is the mark's days as an array of PostgreSQL, each once; nil for all.
+func (m *mark) text() *string {
+	if m.whole {
+		return nil
+	}
+	slices.Sort(m.days)
+	b := []byte{'{'}
+	for i, day := range slices.Compact(m.days) {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, int64(day), 10)
+	}
+	text := string(append(b, '}'))
+	return &text
 }

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -18,10 +18,7 @@ import (
 // first mark of an object has them all, so that two workers never write one
 // document at a time; others pass over it.
 func lockDue(ctx context.Context, tx pgx.Tx, settled []string, limit int) ([]int64, error) {
-	var due bool
-	err := tx.QueryRow(ctx, `
-		SELECT EXISTS (SELECT 1 FROM dirty WHERE job_id = ANY($1::uuid[])) OR EXISTS (SELECT 1 FROM dirty WHERE due < now())`, settled).Scan(&due)
-	if err != nil || !due {
+	if due, err := anyDue(ctx, tx, settled); err != nil || !due {
 		return nil, err
 	}
 	rows, err := tx.Query(ctx, `
@@ -38,10 +35,20 @@ func lockDue(ctx context.Context, tx pgx.Tx, settled []string, limit int) ([]int
 	return pgx.CollectRows(rows, pgx.RowTo[int64])
 }
 
+// anyDue is the cheap question that is asked most of the time in vain.
+func anyDue(ctx context.Context, tx pgx.Tx, settled []string) (due bool, err error) {
+	err = tx.QueryRow(ctx, `SELECT coalesce((SELECT due FROM dirty ORDER BY due LIMIT 1) < now(), false)`).Scan(&due)
+	if err != nil || due || len(settled) == 0 {
+		return due, err
+	}
+	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM dirty WHERE job_id = ANY($1::uuid[]))`, settled).Scan(&due)
+	return due, err
+}
+
 // readMarks reads all marks of the objects.
 func readMarks(ctx context.Context, tx pgx.Tx, objects []int64) ([]dirtyRow, error) {
 	rows, err := tx.Query(ctx, `
-		SELECT id, object_id, half, coalesce((SELECT array_agg(d - DATE '1970-01-01') FROM unnest(days) AS d), '{}'), days IS NULL, job_id::text
+		SELECT id, object_id, half, self, coalesce(days, '{}'), days IS NULL, job_id::text
 		FROM dirty WHERE object_id = ANY($1)
 		ORDER BY id`, objects)
 	if err != nil {
@@ -50,61 +57,80 @@ func readMarks(ctx context.Context, tx pgx.Tx, objects []int64) ([]dirtyRow, err
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[dirtyRow])
 }
 
-// expand turns marks into the documents to write. A mark of all halves is one
-// of each document that the object has.
-func expand(ctx context.Context, tx pgx.Tx, rows []dirtyRow) (wants []Want, orphans []string, err error) {
-	type key struct {
-		object int64
-		half   string
+// A place is where a document stands.
+type place struct {
+	object int64
+	half   string
+}
+
+// places are the documents that a mark is for, of those known and those that its days are in.
+func (r dirtyRow) places(known map[int64][]string) []place {
+	if r.Half != byDays {
+		return []place{{r.Object, r.Half}}
 	}
-	days := map[key]map[metric.Day]bool{}
-	all := map[key]bool{}
-	everything := map[int64]bool{} // all days of all halves
-	var wide []int64
+	var halves []string
+	if r.Self || r.All {
+		halves = slices.Clone(known[r.Object])
+	}
+	last := metric.Day(math.MinInt32)
+	for _, day := range r.Days {
+		if day <= last {
+			continue
+		}
+		half := day.Half()
+		_, last, _ = metric.HalfDays(half) // a half-year that was just made
+		if !slices.Contains(halves, half) {
+			halves = append(halves, half)
+		}
+	}
+	places := make([]place, len(halves))
+	for i, half := range halves {
+		places[i] = place{r.Object, half}
+	}
+	return places
+}
+
+// expand turns marks into the documents to write.
+func expand(rows []dirtyRow, known map[int64][]string) (wants []Want, orphans []string) {
+	at := map[place]*Want{}
 	for _, r := range rows {
-		k := key{r.Object, r.Half}
-		switch {
-		case r.Object == 0:
+		if r.Object == 0 {
 			orphans = append(orphans, r.Half)
 			continue
-		case r.Half == allHalves:
-			wide = append(wide, r.Object)
-			everything[r.Object] = everything[r.Object] || r.All
-			continue
-		case days[k] == nil:
-			days[k] = map[metric.Day]bool{}
 		}
-		all[k] = all[k] || r.All
-		for _, d := range r.Days {
-			days[k][d] = true
-		}
-	}
-	known, err := knownHalves(ctx, tx, wide)
-	if err != nil {
-		return nil, nil, err
-	}
-	for object, halves := range known {
-		for _, half := range halves {
-			k := key{object, half}
-			if days[k] == nil {
-				days[k] = map[metric.Day]bool{}
+		for _, p := range r.places(known) {
+			if at[p] == nil {
+				at[p] = &Want{Object: p.object, Half: p.half}
 			}
-			all[k] = all[k] || everything[object]
+			at[p].add(r)
 		}
 	}
-	for k, set := range days {
-		wants = append(wants, Want{k.object, k.half, slices.Sorted(maps.Keys(set)), all[k]})
+	for _, w := range at {
+		slices.Sort(w.Days)
+		w.Days = slices.Compact(w.Days)
+		wants = append(wants, *w)
 	}
 	slices.SortFunc(wants, func(a, b Want) int { return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.Half, b.Half)) })
-	return wants, orphans, nil
+	return wants, orphans
+}
+
+// add adds what a mark says of the document.
+func (w *Want) add(r dirtyRow) {
+	w.All = w.All || r.All && w.Half != noHalf
+	first, last, err := metric.HalfDays(w.Half)
+	if err != nil {
+		return // it has no days
+	}
+	for _, day := range r.Days {
+		if first <= day && day <= last {
+			w.Days = append(w.Days, day)
+		}
+	}
 }
 
 // knownHalves returns the halves of which the objects have documents.
 func knownHalves(ctx context.Context, tx pgx.Tx, objects []int64) (map[int64][]string, error) {
 	known := map[int64][]string{}
-	if len(objects) == 0 {
-		return known, nil
-	}
 	rows, err := tx.Query(ctx, `SELECT object_id, half FROM documents WHERE object_id = ANY($1)`, objects)
 	if err != nil {
 		return nil, err
@@ -125,13 +151,13 @@ func cutOrphan(orphan string) (source, id string) {
 
 // forget deletes the marks of what was written, and keeps account of it.
 func forget(ctx context.Context, tx pgx.Tx, c *claim) error {
-	var done []int64
+	var objects, done []int64
 	for _, r := range c.rows {
 		if !c.redo[r.Object] {
-			done = append(done, r.ID)
+			objects, done = append(objects, r.Object), append(done, r.ID)
 		}
 	}
-	if _, err := tx.Exec(ctx, `DELETE FROM dirty WHERE id = ANY($1)`, done); err != nil {
+	if _, err := tx.Exec(ctx, `DELETE FROM dirty WHERE object_id = ANY($1) AND id = ANY($2)`, objects, done); err != nil {
 		return fmt.Errorf("delete marks: %w", err)
 	}
 	if err := c.keepDocuments(ctx, tx); err != nil {
@@ -170,31 +196,7 @@ func (c *claim) keepDocuments(ctx context.Context, tx pgx.Tx) error {
 // count adds to the ledger, for each job, how many of its documents were
 // written: each once a job, however often its days were marked.
 func (c *claim) count(ctx context.Context, tx pgx.Tx) error {
-	type mark struct {
-		job, half string
-		object    int64
-	}
-	marked := map[mark]bool{}
-	jobsOf := map[int64]map[string]bool{}
-	for _, r := range c.rows {
-		marked[mark{r.Job, r.Half, r.Object}] = true
-		if jobsOf[r.Object] == nil {
-			jobsOf[r.Object] = map[string]bool{}
-		}
-		jobsOf[r.Object][r.Job] = true
-	}
-	var jobs, halves []string
-	var objects []int64
-	for _, d := range c.docs {
-		if c.redo[d.Node.ID] || c.refused[d] != "" {
-			continue
-		}
-		for job := range jobsOf[d.Node.ID] {
-			if marked[mark{job, d.Half, d.Node.ID}] || marked[mark{job, allHalves, d.Node.ID}] {
-				jobs, objects, halves = append(jobs, job), append(objects, d.Node.ID), append(halves, d.Half)
-			}
-		}
-	}
+	jobs, objects, halves := c.writtenFor()
 	_, err := tx.Exec(ctx, `
 		WITH now AS (
 			SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS n(job_id, object_id, half)
@@ -211,6 +213,31 @@ func (c *claim) count(ctx context.Context, tx pgx.Tx) error {
 		FROM (SELECT * FROM early UNION ALL SELECT * FROM last) AS w
 		GROUP BY job_id`, jobs, objects, halves, c.settled, Name, fmt.Sprint(c.rev))
 	return err
+}
+
+// writtenFor returns the documents that were written, by the jobs whose marks
+// they come from.
+func (c *claim) writtenFor() (jobs []string, objects []int64, halves []string) {
+	written := make(map[place]bool, len(c.docs))
+	for _, d := range c.docs {
+		if !c.redo[d.Node.ID] && c.refused[d] == "" {
+			written[place{d.Node.ID, d.Half}] = true
+		}
+	}
+	type count struct {
+		job string
+		place
+	}
+	counted := make(map[count]bool, len(c.docs))
+	for _, r := range c.rows {
+		for _, p := range r.places(c.known) {
+			if n := (count{r.Job, p}); written[p] && !counted[n] {
+				counted[n] = true
+				jobs, objects, halves = append(jobs, r.Job), append(objects, p.object), append(halves, p.half)
+			}
+		}
+	}
+	return jobs, objects, halves
 }
 
 // keepRefused commits that documents are given up; their jobs end incomplete.

@@ -46,7 +46,8 @@ var ErrRestored = errors.New("a document's rev is above PostgreSQL's sequence: P
 type dirtyRow struct {
 	ID     int64
 	Object int64
-	Half   string
+	Half   string // byDays: of whichever documents Self, Days and All say
+	Self   bool   // all documents that are known
 	Days   []metric.Day
 	All    bool // all days
 	Job    string
@@ -56,6 +57,7 @@ type dirtyRow struct {
 type claim struct {
 	settled []string
 	rows    []dirtyRow
+	known   map[int64][]string // halves of which MongoDB has documents, by object
 	rev     int64
 	docs    []*Document
 	orphans []string       // source/_id of documents without an object
@@ -77,6 +79,9 @@ func (s *Stage) writeDue(ctx context.Context, settled []string) (objects int, er
 			return err
 		}
 		if c.rows, err = readMarks(ctx, tx, ids); err != nil {
+			return err
+		}
+		if c.known, err = knownHalves(ctx, tx, ids); err != nil {
 			return err
 		}
 		if err := tx.QueryRow(ctx, `SELECT nextval('rev')`).Scan(&c.rev); err != nil {
@@ -101,14 +106,16 @@ func (s *Stage) writeDue(ctx context.Context, settled []string) (objects int, er
 }
 
 // compute reads what the marked documents should hold.
-func (s *Stage) compute(ctx context.Context, tx pgx.Tx, c *claim) error {
-	wants, orphans, err := expand(ctx, tx, c.rows)
-	if err != nil {
+func (s *Stage) compute(ctx context.Context, tx pgx.Tx, c *claim) (err error) {
+	var wants []Want
+	wants, c.orphans = expand(c.rows, c.known)
+	if c.docs, err = Compute(ctx, tx, s.latest(ctx), wants); err != nil {
 		return err
 	}
-	c.orphans = orphans
-	c.docs, err = Compute(ctx, tx, s.latest(ctx), wants)
-	return err
+	for _, d := range c.docs {
+		d.stands = slices.Contains(c.known[d.Node.ID], d.Half)
+	}
+	return nil
 }
 
 // latest returns the latest version of a source, looked up once.
@@ -168,35 +175,87 @@ type bulkOutcome struct {
 
 const duplicateKey = 11000
 
-// bulk writes documents of one source. An upsert that finds no document with an
-// older rev inserts, and where there is a newer one, that is a duplicate key.
+// bulk writes documents of one source: those that are not known to stand are
+// inserted, which costs the server half of an upsert. Where one stands all the
+// same (a worker died before it could say so), and for the others, the update is
+// guarded: an upsert that finds no document with an older rev inserts, and where
+// there is a newer one, that is a duplicate key.
 func (s *Stage) bulk(ctx context.Context, docs []*Document, rev int64) (bulkOutcome, error) {
 	out := bulkOutcome{refused: map[*Document]string{}}
-	models := make([]mongo.WriteModel, len(docs))
-	for i, d := range docs {
-		update := gone(rev)
-		if !d.Gone {
-			update = d.update(rev)
-		}
-		models[i] = mongo.NewUpdateOneModel().SetUpsert(true).SetUpdate(update).
-			SetFilter(bson.D{{Key: "_id", Value: d.ID()}, {Key: "rev", Value: bson.D{{Key: "$lt", Value: rev}}}})
-	}
 	ctx, cancel := context.WithTimeout(ctx, bulkLimit)
 	defer cancel()
 	collection := s.Mongo.Collection(docs[0].Node.Source)
+	var insert, update []*Document
+	for _, d := range docs {
+		if d.stands || d.Gone {
+			update = append(update, d)
+		} else {
+			insert = append(insert, d)
+		}
+	}
+	standing, err := out.insert(ctx, collection, insert, rev)
+	if err != nil {
+		return out, err
+	}
+	if out.newer, err = out.update(ctx, collection, append(update, standing...), rev); err != nil {
+		return out, err
+	}
+	return out, s.checkRevs(ctx, collection, out.newer)
+}
+
+// insert returns the documents that stand already. Some servers refuse all of
+// an insert for one document that is too large: all are then updated, where each
+// is answered for itself.
+func (o *bulkOutcome) insert(ctx context.Context, collection *mongo.Collection, docs []*Document, rev int64) ([]*Document, error) {
+	if len(docs) == 0 {
+		return nil, nil
+	}
+	bodies := make([]bson.Raw, len(docs))
+	for i, d := range docs {
+		bodies[i] = d.body(rev)
+	}
+	_, err := collection.InsertMany(ctx, bodies, options.InsertMany().SetOrdered(false))
+	standing, err := o.sort(docs, err)
+	if err != nil && ctx.Err() == nil && !pipeline.IsUnavailable(err) {
+		return docs, nil
+	}
+	return standing, err
+}
+
+// update returns the documents that are newer.
+func (o *bulkOutcome) update(ctx context.Context, collection *mongo.Collection, docs []*Document, rev int64) ([]*Document, error) {
+	if len(docs) == 0 {
+		return nil, nil
+	}
+	models := make([]mongo.WriteModel, len(docs))
+	for i, d := range docs {
+		model := mongo.NewUpdateOneModel().SetUpsert(true).
+			SetFilter(bson.D{{Key: "_id", Value: d.ID()}, {Key: "rev", Value: bson.D{{Key: "$lt", Value: rev}}}})
+		if d.Gone {
+			models[i] = model.SetUpdate(gone(rev))
+		} else {
+			models[i] = model.SetUpdate(d.update(rev))
+		}
+	}
 	_, err := collection.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+	return o.sort(docs, err)
+}
+
+// sort returns the documents whose keys were taken, and keeps those that the
+// server refuses for another reason.
+func (o *bulkOutcome) sort(docs []*Document, err error) (taken []*Document, _ error) {
 	var refused mongo.BulkWriteException
 	if !errors.As(err, &refused) || refused.WriteConcernError != nil {
-		return out, mongodb.Classify(err)
+		return nil, mongodb.Classify(err)
 	}
 	for _, e := range refused.WriteErrors {
 		if d := docs[e.Index]; e.Code == duplicateKey {
-			out.newer = append(out.newer, d)
+			taken = append(taken, d)
 		} else {
-			out.refused[d] = fmt.Sprintf("%d: %s", e.Code, e.Message)
+			o.refused[d] = fmt.Sprintf("%d: %s", e.Code, e.Message)
 		}
 	}
-	return out, s.checkRevs(ctx, collection, out.newer)
+	return taken, nil
 }
 
 // gone empties a document that should not be. Its rev stays, for a while, so
@@ -290,7 +349,7 @@ func (c *claim) refusedID(d *Document) string {
 // jobOf returns a job whose mark the document comes from.
 func (c *claim) jobOf(d *Document) string {
 	for _, r := range c.rows {
-		if r.Object == d.Node.ID && (r.Half == d.Half || r.Half == allHalves) {
+		if r.Object == d.Node.ID && slices.Contains(r.places(c.known), place{d.Node.ID, d.Half}) {
 			return r.Job
 		}
 	}

@@ -28,7 +28,6 @@ type Node struct {
 	Parent *Node          // nil at the top
 
 	parentID int64
-	attrs    []byte
 }
 
 // Path names the ancestors, topmost first: campaign/c1, adgroup/g1.
@@ -47,34 +46,58 @@ func (n *Node) Root() *Node {
 	return n.Parent.Root()
 }
 
-// Up reads objects and all their ancestors, each once.
+// Up reads objects and all their ancestors, each once: a statement for each
+// level, since a recursive one is planned as a scan of all objects. Whoever
+// needs them as of one moment calls it in a transaction that has a snapshot.
 func Up(ctx context.Context, q Querier, ids []int64) (map[int64]*Node, error) {
 	nodes := make(map[int64]*Node, len(ids))
-	rows, err := q.Query(ctx, `
-		WITH RECURSIVE up AS (
-			SELECT id, parent_id FROM objects WHERE id = ANY($1)
-			UNION
-			SELECT o.id, o.parent_id FROM up JOIN objects o ON o.id = up.parent_id
-		)
-		SELECT o.id, o.source, o.type, o.key, o.name, coalesce(o.parent_id, 0), o.attrs FROM up JOIN objects o ON o.id = up.id`, ids)
-	if err != nil {
-		return nil, postgres.Classify(fmt.Errorf("read objects: %w", err))
+	for level := ids; len(level) > 0; {
+		read, err := selectNodes(ctx, q, level, nodes)
+		if err != nil {
+			return nil, postgres.Classify(fmt.Errorf("read objects: %w", err))
+		}
+		level = above(read, nodes)
 	}
+	for _, n := range nodes {
+		n.Parent = nodes[n.parentID]
+	}
+	return nodes, nil
+}
+
+// selectNodes reads objects into nodes and returns those that it read.
+func selectNodes(ctx context.Context, q Querier, ids []int64, nodes map[int64]*Node) ([]*Node, error) {
+	rows, err := q.Query(ctx, `
+		SELECT id, source, type, key, name, coalesce(parent_id, 0), attrs FROM objects WHERE id = ANY($1)`, ids)
+	if err != nil {
+		return nil, err
+	}
+	read := make([]*Node, 0, len(ids))
 	var n Node
-	if _, err := pgx.ForEachRow(rows, []any{&n.ID, &n.Source, &n.Type, &n.Key, &n.Name, &n.parentID, &n.attrs}, func() error {
+	var attrs []byte
+	_, err = pgx.ForEachRow(rows, []any{&n.ID, &n.Source, &n.Type, &n.Key, &n.Name, &n.parentID, &attrs}, func() error {
 		node := n
-		if node.Attrs, err = decode(n.attrs); err != nil {
+		var err error
+		if node.Attrs, err = decode(attrs); err != nil {
 			return fmt.Errorf("attributes of object %d: %w", n.ID, err)
 		}
 		nodes[n.ID] = &node
+		read = append(read, &node)
 		return nil
-	}); err != nil {
-		return nil, postgres.Classify(fmt.Errorf("read objects: %w", err))
+	})
+	return read, err
+}
+
+// above returns the parents that are not among the nodes yet, each once.
+func above(read []*Node, nodes map[int64]*Node) []int64 {
+	var ids []int64
+	missing := map[int64]bool{0: true} // no object has the id 0
+	for _, n := range read {
+		if !missing[n.parentID] && nodes[n.parentID] == nil {
+			missing[n.parentID] = true
+			ids = append(ids, n.parentID)
+		}
 	}
-	for _, n := range nodes {
-		n.Parent, n.attrs = nodes[n.parentID], nil
-	}
-	return nodes, nil
+	return ids
 }
 
 func decode(attrs []byte) (map[string]any, error) {
