@@ -86,7 +86,7 @@ func (n *Names) scanMetric(b []byte) (Metric, []byte, error) {
 	if len(rest) == 0 || rest[0] != ':' {
 		return Metric{}, b, fmt.Errorf("metric %s: no value", name)
 	}
-	v, rest, err := scan(skip(rest[1:]))
+	v, rest, err := Scan(skip(rest[1:]))
 	if err != nil {
 		return Metric{}, b, fmt.Errorf("metric %s: %w", name, err)
 	}

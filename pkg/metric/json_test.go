@@ -115,3 +115,56 @@ func BenchmarkAppendJSON(b *testing.B) {
 		text = s.AppendJSON(text[:0])
 	}
 }
+
+// BenchmarkNamesRead reads as jsonb is read: names by length first, 9 of 20.
+func BenchmarkNamesRead(b *testing.B) {
+	random := rand.New(rand.NewPCG(9, 10))
+	texts, size := make([][]byte, 1000), 0
+	for i := range texts {
+		texts[i] = storedText(random)
+		size += len(texts[i])
+	}
+	b.SetBytes(int64(size / len(texts)))
+	b.ReportAllocs()
+	var reader metric.Names
+	for i := 0; b.Loop(); i++ {
+		if _, err := reader.Read(texts[i%len(texts)]); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func storedText(random *rand.Rand) []byte {
+	all := []string{
+		"cpc", "ctr", "cost", "leads", "reach", "saves", "sales", "spend", "views", "clicks", "shares", "follows", "revenue",
+		"checkouts", "reactions", "engagement", "conversions", "impressions", "link_clicks", "video_views",
+	}
+	text := []byte{'{'}
+	for i, name := range all {
+		if random.IntN(20) >= 9 {
+			continue
+		}
+		if len(text) > 1 {
+			text = append(text, ", "...)
+		}
+		text = fmt.Appendf(text, "%q: ", name)
+		v := metric.Value(1+random.Int64N(5000)) * 1_000_000
+		if i%4 == 0 {
+			v = metric.Value(1+random.Int64N(500_000)) * 10_000
+		}
+		text = v.Append(text)
+	}
+	return append(text, '}')
+}
+
+func BenchmarkParse(b *testing.B) {
+	for _, text := range []string{"3", "1234", "1234.56"} {
+		b.Run(text, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := metric.Parse(text); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
