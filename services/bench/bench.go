@@ -51,6 +51,11 @@ func (b *bench) all(ctx context.Context) error {
 
 // once has every contestant do everything once.
 func (b *bench) once(ctx context.Context) error {
+	if b.only.has("floor") {
+		if err := b.floor(ctx); err != nil {
+			return fmt.Errorf("floor: %w", err)
+		}
+	}
 	for _, n := range b.processes {
 		if !b.only.has("leat") {
 			break
@@ -75,6 +80,13 @@ func (b *bench) leat(ctx context.Context, n int) (err error) {
 		}
 		defer func() { err = errors.Join(err, w.stop()) }()
 		return b.scenarios(ctx, l, p, "leat-"+strconv.Itoa(n), w)
+	})
+}
+
+// floor has the floor do the same.
+func (b *bench) floor(ctx context.Context) error {
+	return b.inLab(ctx, func(l *lab, p *platform) error {
+		return b.scenarios(ctx, l, p, "floor", &helper{name: "floor", lab: l})
 	})
 }
 
