@@ -229,7 +229,9 @@ type Set []Metric
 
 // Make returns the set of ms: sorted, zeros dropped, of a name given twice the last.
 func Make(ms []Metric) Set {
-	slices.SortStableFunc(ms, func(a, b Metric) int { return cmp.Compare(a.Name, b.Name) })
+	if byName := func(a, b Metric) int { return cmp.Compare(a.Name, b.Name) }; !slices.IsSortedFunc(ms, byName) {
+		slices.SortStableFunc(ms, byName)
+	}
 	out := ms[:0]
 	for i, m := range ms {
 		if (i+1 < len(ms) && ms[i+1].Name == m.Name) || m.Value == 0 {
