@@ -35,6 +35,7 @@ type bench struct {
 	servers servers
 	round   int
 	runs    []run
+	known   map[string]expected // by the platform's state
 }
 
 // counting says whether the servers' own counts are read: once, for it takes long.
@@ -125,6 +126,9 @@ func (b *bench) scenarios(ctx context.Context, l *lab, p *platform, contestant s
 		r, err := b.measure(ctx, l, s, p, contestant+"-"+strings.ReplaceAll(name, " ", "-"))
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
+		}
+		if err := b.check(ctx, l, p); err != nil {
+			return fmt.Errorf("%s: wrong result: %w", name, err)
 		}
 		r.Contestant, r.Scenario, r.Round = contestant, name, b.round
 		b.runs = append(b.runs, r)

@@ -39,7 +39,7 @@ func benchmark(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	b := &bench{plan: o, servers: s}
+	b := &bench{plan: o, servers: s, known: map[string]expected{}}
 	return b.all(ctx)
 }
 
