@@ -185,6 +185,7 @@ func TestWhatCannotBeReadIsNotWritten(t *testing.T) {
 		"after the end":        {Objects: []event.Object{{Attrs: json.RawMessage(`{}{}`)}}},
 		"year":                 {ObservedAt: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)},
 		"stats[0]: metrics [{": {Objects: []event.Object{{}}, Stats: []event.Stat{{Metrics: metric.Set{{Name: "b", Value: one}, {Name: "a", Value: one}}}}},
+		"are not sorted":       {Objects: []event.Object{{}}, Stats: []event.Stat{{Metrics: metric.Set{{Name: "a", Value: one}, {Name: "a", Value: one}}}}},
 		"or one is zero":       {Objects: []event.Object{{}}, Stats: []event.Stat{{Metrics: metric.Set{{Name: "b"}}}}},
 	}
 	for want, p := range tests {

@@ -144,24 +144,27 @@ func (w *partWriter) stats(stats []Stat) {
 
 // numbers begins an array with numbers.
 func (w *partWriter) numbers(numbers ...int) {
-	next := byte('[')
+	b, next := w.b, byte('[')
 	for _, n := range numbers {
-		w.b = strconv.AppendInt(append(w.b, next), int64(n), 10)
+		b = strconv.AppendInt(append(b, next), int64(n), 10)
 		next = ','
 	}
+	w.b = b
 }
 
 // metrics goes through the names as it goes through the set: both are sorted.
 func (w *partWriter) metrics(set metric.Set) bool {
-	at := 0
+	at, b := 0, w.b
 	for i := range set {
 		at = seek(w.names, at, set[i].Name)
 		if at == len(w.names) || set[i].Value == 0 {
 			return false
 		}
-		w.b = strconv.AppendInt(append(w.b, ','), int64(at), 10)
-		w.b = set[i].Value.Append(append(w.b, ','))
+		b = strconv.AppendInt(append(b, ','), int64(at), 10)
+		b = set[i].Value.Append(append(b, ','))
+		at++
 	}
+	w.b = b
 	return true
 }
 
@@ -186,6 +189,7 @@ func covers(names []string, set metric.Set) bool {
 		if at = seek(names, at, set[i].Name); at == len(names) {
 			return false
 		}
+		at++
 	}
 	return true
 }
