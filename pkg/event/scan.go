@@ -38,9 +38,7 @@ func (s *scanner) failf(format string, args ...any) {
 // peek returns the next byte that is not space, 0 at the end.
 func (s *scanner) peek() byte {
 	for ; s.at < len(s.body); s.at++ {
-		switch c := s.body[s.at]; c {
-		case ' ', '\t', '\n', '\r':
-		default:
+		if c := s.body[s.at]; c > ' ' || c != ' ' && c != '\t' && c != '\n' && c != '\r' {
 			return c
 		}
 	}
@@ -174,18 +172,16 @@ func isHex(digits []byte) bool {
 // number reads a whole number of up to 18 digits.
 func (s *scanner) number() int64 {
 	negative := s.take('-')
-	start, n := s.at, int64(0)
-	for ; s.at < len(s.body); s.at++ {
-		digit := s.body[s.at] - '0'
-		if digit > 9 {
-			break
-		}
-		n = n*10 + int64(digit)
+	text, digits, n := s.body[s.at:], 0, int64(0)
+	for digits < len(text) && text[digits]-'0' <= 9 {
+		n = n*10 + int64(text[digits]-'0')
+		digits++
 	}
-	if digits := s.at - start; digits == 0 || digits > 18 {
-		s.failf("%.20q is not a number of up to 18 digits", s.body[start:])
+	if digits == 0 || digits > 18 {
+		s.failf("%.20q is not a number of up to 18 digits", text)
 		return 0
 	}
+	s.at += digits
 	if negative {
 		return -n
 	}
