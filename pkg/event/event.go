@@ -1,6 +1,7 @@
 // Package event is the contract between the stages: every payload that crosses
-// the broker, one struct a kind, and nothing else. A later version of a kind
-// adds fields; it never renames or removes one that a stage may still read.
+// the broker, one struct a kind, and how it is written and read. A later version
+// of a kind adds fields; it never renames or removes one that a stage may still
+// read. What cannot be said so is the next kind, and the struct reads both.
 package event
 
 import (
@@ -15,9 +16,16 @@ import (
 const (
 	KindJob     = "leat.job.v1"
 	KindSlice   = "leat.slice.v1"
-	KindPart    = "leat.part.v1"
-	KindChanges = "leat.changes.v1"
+	KindPart    = "leat.part.v2"
+	KindChanges = "leat.changes.v2"
 	KindUpdates = "leat.updates.v1"
+)
+
+// Kinds that are read and not written any more: encoding/json, by the tags of
+// the structs.
+const (
+	kindPart1    = "leat.part.v1"
+	kindChanges1 = "leat.changes.v1"
 )
 
 // A Slice is a piece of a job that fetch sends to itself: one request to the
@@ -37,6 +45,7 @@ type Slice struct {
 func (Slice) Kind() string { return KindSlice }
 
 // A Part is up to about 1,000 records cut from one answer, in the answer's order.
+// The tags are those of leat.part.v1.
 type Part struct {
 	Source     string    `json:"source"`
 	Version    string    `json:"version"` // hash of the source file
@@ -83,7 +92,7 @@ type Stat struct {
 }
 
 // Changes says which objects are different since a message: what delta wrote,
-// or annotate after it.
+// or annotate after it. The tags are those of leat.changes.v1.
 type Changes struct {
 	Source  string   `json:"source"`
 	Version string   `json:"version"`

@@ -1,9 +1,6 @@
 package metric
 
-import (
-	"fmt"
-	"unique"
-)
+import "fmt"
 
 // AppendJSON writes s as a JSON object with sorted names: {"clicks":3,"spend":12.5}.
 func (s Set) AppendJSON(b []byte) []byte {
@@ -32,16 +29,6 @@ func (s *Set) UnmarshalJSON(b []byte) error {
 	}
 	*s = set
 	return err
-}
-
-// Names reads many sets and keeps each name once in memory. The zero Names is
-// ready; it is for one goroutine.
-type Names struct{ known map[string]string }
-
-// Read returns the set that b holds as a flat JSON object of numbers.
-func (n *Names) Read(b []byte) (Set, error) {
-	set, _, err := n.scanSet(b)
-	return set, err
 }
 
 // scanSet reads an object of plain names and numbers, and returns what follows it.
@@ -86,23 +73,11 @@ func (n *Names) scanMetric(b []byte) (Metric, []byte, error) {
 	if len(rest) == 0 || rest[0] != ':' {
 		return Metric{}, b, fmt.Errorf("metric %s: no value", name)
 	}
-	v, rest, err := scan(skip(rest[1:]))
+	v, rest, err := Scan(skip(rest[1:]))
 	if err != nil {
 		return Metric{}, b, fmt.Errorf("metric %s: %w", name, err)
 	}
 	return Metric{name, v}, rest, nil
-}
-
-func (n *Names) intern(b []byte) string {
-	if s, ok := n.known[string(b)]; ok {
-		return s
-	}
-	if n.known == nil {
-		n.known = make(map[string]string)
-	}
-	s := unique.Make(string(b)).Value()
-	n.known[s] = s
-	return s
 }
 
 func skip(b []byte) []byte {

@@ -28,7 +28,7 @@ var ErrRange = errors.New("more than 12 digits before the point")
 // Parse reads a decimal number as JSON writes it; digits past the sixth after
 // the point are rounded half to even.
 func Parse[T ~string | ~[]byte](s T) (Value, error) {
-	v, rest, err := scan(s)
+	v, rest, err := Scan(s)
 	switch {
 	case err == nil && len(rest) > 0:
 		err = notNumber(s)
@@ -45,8 +45,51 @@ func notNumber[T ~string | ~[]byte](s T) error {
 	return fmt.Errorf("%q is not a number", string(s))
 }
 
-// scan reads the number that s begins with and returns what follows it.
-func scan[T ~string | ~[]byte](s T) (v Value, rest T, err error) {
+// Scan reads the number that s begins with and returns what follows it. It may
+// be as large as a Value holds.
+func Scan[T ~string | ~[]byte](s T) (v Value, rest T, err error) {
+	if v, n := scanPlain(s); n > 0 {
+		return v, s[n:], nil
+	}
+	return scanAny(s)
+}
+
+// units are the millionths of a digit by its place after the point.
+var units = [...]uint64{1_000_000, 100_000, 10_000, 1_000, 100, 10, 1}
+
+// scanPlain reads a number of up to 12 digits before the point and 6 after it,
+// and returns its length; 0 where it is written in any other way.
+func scanPlain[T ~string | ~[]byte](s T) (v Value, n int) {
+	i := 0
+	if len(s) > 0 && s[0] == '-' {
+		i = 1
+	}
+	start, u := i, uint64(0)
+	for ; i < len(s) && s[i]-'0' <= 9; i++ {
+		u = u*10 + uint64(s[i]-'0')
+	}
+	whole, places := i-start, 0
+	if i < len(s) && s[i] == '.' {
+		point := i
+		for i++; i < len(s) && s[i]-'0' <= 9; i++ {
+			u = u*10 + uint64(s[i]-'0')
+		}
+		if places = i - point - 1; places == 0 {
+			return 0, 0
+		}
+	}
+	if whole == 0 || whole > 12 || places >= len(units) || (i < len(s) && s[i]|0x20 == 'e') {
+		return 0, 0
+	}
+	v = Value(u * units[places])
+	if start == 1 {
+		v = -v
+	}
+	return v, i
+}
+
+// scanAny reads a number however it is written.
+func scanAny[T ~string | ~[]byte](s T) (v Value, rest T, err error) {
 	i, negative := 0, false
 	if i < len(s) && s[i] == '-' {
 		negative, i = true, i+1
@@ -155,16 +198,21 @@ func (v Value) Append(b []byte) []byte {
 	return appendFraction(b, u%one)
 }
 
+// appendFraction writes millionths after a point.
 func appendFraction(b []byte, f uint64) []byte {
 	if f == 0 {
 		return b
 	}
-	b = append(b, '.')
-	for unit := uint64(one / 10); f > 0; unit /= 10 {
-		b = append(b, byte('0'+f/unit))
-		f %= unit
+	places := 6
+	for ; f%10 == 0; places-- {
+		f /= 10
 	}
-	return b
+	text := [7]byte{'.'}
+	for i := places; i > 0; i-- {
+		text[i] = byte('0' + f%10)
+		f /= 10
+	}
+	return append(b, text[:places+1]...)
 }
 
 // String writes v without exponent or trailing zeros.
@@ -181,7 +229,9 @@ type Set []Metric
 
 // Make returns the set of ms: sorted, zeros dropped, of a name given twice the last.
 func Make(ms []Metric) Set {
-	slices.SortStableFunc(ms, func(a, b Metric) int { return cmp.Compare(a.Name, b.Name) })
+	if byName := func(a, b Metric) int { return cmp.Compare(a.Name, b.Name) }; !slices.IsSortedFunc(ms, byName) {
+		slices.SortStableFunc(ms, byName)
+	}
 	out := ms[:0]
 	for i, m := range ms {
 		if (i+1 < len(ms) && ms[i+1].Name == m.Name) || m.Value == 0 {

@@ -21,7 +21,7 @@ import (
 // An Envelope is one message on the wire.
 type Envelope struct {
 	ID       string            `json:"id"`                 // derived from cause, kind and key, so that a thing done again is named the same
-	Kind     string            `json:"kind"`               // the payload's type and version: leat.part.v1
+	Kind     string            `json:"kind"`               // the payload's type and version: leat.part.v2
 	Queue    string            `json:"queue"`              // where it goes, or came from
 	Key      string            `json:"key,omitempty"`      // what the message is about
 	Cause    string            `json:"cause,omitempty"`    // id of the envelope that this one was made from
@@ -39,8 +39,22 @@ type Envelope struct {
 // Waits are the delays that the broker has a queue for.
 var Waits = []time.Duration{10 * time.Second, time.Minute, 10 * time.Minute}
 
-// A Payload is what an envelope carries.
+// A Payload is what an envelope carries: JSON, which encoding/json writes and
+// reads where the payload is no Appender and no Reader.
 type Payload interface{ Kind() string }
+
+// An Appender is a Payload that writes itself.
+type Appender interface {
+	AppendJSON(b []byte) ([]byte, error)
+}
+
+// A Reader is a pointer to a Payload that reads itself, and the kinds before its
+// own, which a queue may hold while an upgrade is under way. What it has read may
+// share memory with body.
+type Reader interface {
+	Reads(kind string) bool
+	ReadJSON(kind string, body []byte) error
+}
 
 // Hash names a thing by the parts that make it: 32 hex digits.
 func Hash(parts ...string) string {
@@ -54,7 +68,7 @@ func Hash(parts ...string) string {
 // Emit returns the envelope that carries p on from e to a queue. Key tells
 // apart what e emits more than once to that queue.
 func (e Envelope) Emit(queue, key string, p Payload) (Envelope, error) {
-	body, err := json.Marshal(p)
+	body, err := encode(p)
 	if err != nil {
 		return Envelope{}, Permanent(fmt.Errorf("encode %s: %w", p.Kind(), err))
 	}
@@ -68,17 +82,30 @@ func (e Envelope) Emit(queue, key string, p Payload) (Envelope, error) {
 	return out, nil
 }
 
+func encode(p Payload) ([]byte, error) {
+	if a, ok := p.(Appender); ok {
+		return a.AppendJSON(nil)
+	}
+	return json.Marshal(p)
+}
+
 // Decode reads e's payload. A body that does not decode never will, so that
 // error is Permanent; a version of the kind that is not known yet is waited for.
 func Decode[P Payload](e Envelope) (P, error) {
 	var p P
-	if e.Kind != p.Kind() {
+	var err error
+	switch r, ok := any(&p).(Reader); {
+	case ok && r.Reads(e.Kind):
+		err = r.ReadJSON(e.Kind, e.Body)
+	case e.Kind != p.Kind():
 		return p, wrongKind(e.Kind, p.Kind())
+	default:
+		err = json.Unmarshal(e.Body, &p)
 	}
-	if err := json.Unmarshal(e.Body, &p); err != nil {
-		return p, Permanent(fmt.Errorf("decode %s: %w", e.Kind, err))
+	if err != nil {
+		err = Permanent(fmt.Errorf("decode %s: %w", e.Kind, err))
 	}
-	return p, nil
+	return p, err
 }
 
 func wrongKind(got, want string) error {

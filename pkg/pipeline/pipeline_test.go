@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -20,6 +21,52 @@ func (greeting) Kind() string { return "leat.greeting.v2" }
 type unsound struct{ F func() }
 
 func (unsound) Kind() string { return "leat.unsound.v1" }
+
+// note writes and reads itself, its first version too.
+type note struct{ text string }
+
+func (note) Kind() string { return "leat.note.v2" }
+
+func (n note) AppendJSON(b []byte) ([]byte, error) {
+	if n.text == "" {
+		return nil, errors.New("empty")
+	}
+	return strconv.AppendQuote(b, n.text), nil
+}
+
+func (*note) Reads(kind string) bool { return kind == "leat.note.v2" || kind == "leat.note.v1" }
+
+func (n *note) ReadJSON(kind string, body []byte) (err error) {
+	if kind == "leat.note.v1" {
+		n.text = "old " + string(body)
+		return nil
+	}
+	n.text, err = strconv.Unquote(string(body))
+	return err
+}
+
+func TestAPayloadMayWriteAndReadItself(t *testing.T) {
+	e, err := pipeline.Envelope{}.Emit("queue", "key", note{"a"})
+	if err != nil || string(e.Body) != `"a"` || e.Kind != "leat.note.v2" {
+		t.Errorf("%+v, %v", e, err)
+	}
+	if _, err := (pipeline.Envelope{}).Emit("queue", "key", note{}); !pipeline.IsPermanent(err) {
+		t.Errorf("one that cannot be written: %v, want Permanent", err)
+	}
+	for kind, want := range map[string]string{"leat.note.v2": "a", "leat.note.v1": `old "a"`} {
+		if n, err := pipeline.Decode[note](pipeline.Envelope{Kind: kind, Body: []byte(`"a"`)}); err != nil || n.text != want {
+			t.Errorf("%s: %+v, %v, want %s", kind, n, err, want)
+		}
+	}
+	if _, err := pipeline.Decode[note](pipeline.Envelope{Kind: "leat.note.v2", Body: []byte(`a`)}); !pipeline.IsPermanent(err) {
+		t.Errorf("one that cannot be read: %v, want Permanent", err)
+	}
+	for kind, dies := range map[string]bool{"leat.note.v3": false, "leat.part.v1": true} {
+		if _, err := pipeline.Decode[note](pipeline.Envelope{Kind: kind}); err == nil || pipeline.IsPermanent(err) != dies {
+			t.Errorf("%s: %v, Permanent: %v", kind, err, dies)
+		}
+	}
+}
 
 func TestEmitCarriesOnWhatTheChainHas(t *testing.T) {
 	cause := pipeline.Envelope{

@@ -231,9 +231,12 @@ func (c *cutter) allMetrics(l *level) (metric.Set, string) {
 	values := l.clearValues()
 	for i := range l.numbers {
 		n := &l.numbers[i]
-		v, err := metric.Parse(n.b)
-		if err != nil {
-			return nil, n.field.name + " " + refusedNumber(n.b, err)
+		v := n.value
+		if n.b != nil {
+			var err error
+			if v, err = metric.Parse(n.b); err != nil {
+				return nil, n.field.name + " " + refusedNumber(n.b, err)
+			}
 		}
 		if n.field.metric < 0 {
 			return nil, fmt.Sprintf("%s has %d bytes; a metric's name of at most %d is allowed", found(n.field.name), len(n.field.name), maxName)

@@ -71,10 +71,9 @@ func (in *input) spill(folder string) (*input, error) {
 	return in, nil
 }
 
-// A section reads a piece of a file, after a prefix, and watches ctx.
+// A section reads a piece of a file, and watches ctx.
 type section struct {
 	ctx     context.Context
-	prefix  string
 	file    io.ReaderAt
 	at, end int64
 	err     error // that was not the end
@@ -82,11 +81,6 @@ type section struct {
 
 // Read implements io.Reader.
 func (s *section) Read(p []byte) (int, error) {
-	if len(s.prefix) > 0 {
-		n := copy(p, s.prefix)
-		s.prefix = s.prefix[n:]
-		return n, nil
-	}
 	if s.at >= s.end {
 		return 0, io.EOF
 	}

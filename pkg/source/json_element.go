@@ -25,12 +25,12 @@ type element struct {
 func (e *element) field(s *jsonStream, f *fieldInfo) error {
 	from, l := s.offset(), e.level
 	e.fields = true
-	if f.slot < 0 && !(l.all && s.next() == '0') {
+	if f.slot < 0 && !(l.all && isNumberStart(s.next())) {
 		err := s.skip()
 		e.own += s.offset() - from
 		return err
 	}
-	raw, tooLong, err := s.value()
+	raw, tooLong, err := s.value(nil)
 	if err != nil {
 		return err
 	}
@@ -44,8 +44,7 @@ func (e *element) field(s *jsonStream, f *fieldInfo) error {
 	}
 	at := len(l.copied)
 	l.copied = append(l.copied, raw...)
-	_, k := valueEnd(raw, 0)
-	l.put(f, k, l.copied[at:])
+	l.put(f, kindOf(raw[0]), l.copied[at:])
 	return nil
 }
 
@@ -128,14 +127,8 @@ func (e *element) finish() error {
 
 // again walks an array that was passed over.
 func (e *element) again(a array) error {
-	const before = `{""` // a name, whose value is what stands between start and end
 	s := e.borrow()
-	s.start(&section{ctx: e.ctx, prefix: before, file: e.file, at: a.start, end: a.end}, a.start-int64(len(before)))
-	for range 2 {
-		if _, err := s.token(); err != nil {
-			return s.formError(err)
-		}
-	}
+	s.start(&section{ctx: e.ctx, file: e.file, at: a.start, end: a.end}, a.start, ':')
 	err := e.descend(s, a.name, a.branch)
 	e.free = append(e.free, s)
 	return s.formError(err)
@@ -169,17 +162,17 @@ func (e *element) descend(s *jsonStream, name string, b *branch) error {
 	case k == '{' && b.next != nil:
 		return e.inside(s, b)
 	default:
-		raw, _, err := s.value()
+		raw, _, err := s.value(nil)
 		if err != nil {
 			return err
 		}
-		return e.reject(e.where(), kindName(byte(k))+" was found where an array is allowed", raw)
+		return e.reject(e.where(), kindName(k)+" was found where an array is allowed", raw)
 	}
 }
 
 // inside walks an object on the way to an array.
 func (e *element) inside(s *jsonStream, b *branch) error {
-	if _, err := s.token(); err != nil {
+	if err := s.open(); err != nil {
 		return err
 	}
 	for s.next() != '}' {
@@ -197,6 +190,6 @@ func (e *element) inside(s *jsonStream, b *branch) error {
 			return err
 		}
 	}
-	_, err := s.token()
-	return err
+	s.close()
+	return nil
 }

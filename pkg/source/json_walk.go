@@ -1,13 +1,11 @@
 package source
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
-
-	"github.com/go-json-experiment/json/jsontext"
+	"strings"
 )
 
 // A walker takes the elements out of JSON, in the order in which they stand.
@@ -31,38 +29,37 @@ func (c *cutter) readJSON(in *input) error {
 	w := &walker{cutter: c, file: in.file}
 	c.position = w.where
 	s := newStream()
-	s.start(in.stream, 0)
-	if err := w.top(s); err != nil {
-		return s.formError(err)
-	}
-	if _, err := s.token(); !errors.Is(err, io.EOF) {
-		if err == nil {
-			return badForm(s.position(s.InputOffset()), "more after the end of the JSON", "one JSON array or object")
+	s.start(in.stream, 0, 0)
+	err := w.top(s)
+	if err == nil {
+		switch err = s.end(); {
+		case err == nil:
+			return badForm(bytePosition(s.offset()), "more after the end of the JSON", "one JSON array or object")
+		case s.nothing():
+			return nil
 		}
-		return s.formError(err)
 	}
-	return nil
+	if errors.Is(err, errBroken) {
+		return c.broken(s.offset(), s.whole)
+	}
+	return s.formError(err)
 }
 
 // top walks the document: an array is of rows, an object is one row, in which
 // the arrays may lie.
 func (w *walker) top(s *jsonStream) error {
-	switch k := s.next(); k {
-	case '[':
+	const expected = "a JSON array or object"
+	switch k := s.next(); {
+	case k == '[':
 		return w.elements(s, w.root, nil)
-	case '{':
+	case k == '{':
 		return w.element(s, w.root, nil)
-	case jsontext.KindInvalid:
-		if head := s.UnreadBuffer(); bytes.HasPrefix(bytes.TrimLeft(head, " \t\r\n\ufeff"), []byte("<")) {
-			return badForm(s.position(0), "HTML or XML, "+found(rawText(head)), "a JSON array or object")
-		}
-		_, err := s.token()
-		if errors.Is(err, io.EOF) {
-			return badForm(s.position(0), "nothing", "a JSON array or object")
-		}
-		return err
+	case s.nothing():
+		return badForm(bytePosition(0), "nothing", expected)
+	case strings.IndexByte(`"-0123456789tfn}]`, k) >= 0:
+		return badForm(bytePosition(0), kindName(k), expected)
 	default:
-		return badForm(s.position(0), kindName(byte(k)), "a JSON array or object")
+		return s.skip()
 	}
 }
 
@@ -86,7 +83,7 @@ func kindName(first byte) string {
 
 // elements walks an array.
 func (w *walker) elements(s *jsonStream, l *level, outer []*node) error {
-	if _, err := s.token(); err != nil {
+	if err := s.open(); err != nil {
 		return err
 	}
 	at := len(w.trail)
@@ -102,8 +99,8 @@ func (w *walker) elements(s *jsonStream, l *level, outer []*node) error {
 		}
 	}
 	w.trail = w.trail[:at]
-	_, err := s.token()
-	return err
+	s.close()
+	return nil
 }
 
 // element walks one element, whose rules are those of l.
@@ -111,7 +108,7 @@ func (w *walker) element(s *jsonStream, l *level, outer []*node) error {
 	if l.below != nil && s.next() == '{' {
 		return w.open(s, l, outer)
 	}
-	raw, tooLong, err := s.value()
+	raw, tooLong, err := s.value(l)
 	if err != nil {
 		return err
 	}
@@ -122,29 +119,10 @@ func (w *walker) element(s *jsonStream, l *level, outer []*node) error {
 	case raw[0] != '{':
 		return w.reject(w.where(), fmt.Sprintf("%s was found where an object is allowed", kindName(raw[0])), raw)
 	}
-	l.begin()
-	l.scan(raw)
 	return w.apply(l, outer)
 }
 
 const tooLongReason = "the record has more than 1 MiB; 1 MiB is allowed"
-
-// scan reads the fields of an element, which is valid JSON.
-func (l *level) scan(raw []byte) {
-	i := skipSpace(raw, 1)
-	for n := 0; raw[i] != '}'; n++ {
-		if raw[i] == ',' {
-			i = skipSpace(raw, i+1)
-		}
-		end := stringEnd(raw, i)
-		f := l.lookup(n, raw[i:end])
-		i = skipSpace(raw, end) + 1
-		i = skipSpace(raw, i)
-		end, k := valueEnd(raw, i)
-		l.put(f, k, raw[i:end])
-		i = skipSpace(raw, end)
-	}
-}
 
 // An array is one within an element that was passed over, since it stands
 // before fields that must be known first.
@@ -159,7 +137,7 @@ type array struct {
 func (w *walker) open(s *jsonStream, l *level, outer []*node) error {
 	w.count++
 	e := &element{walker: w, level: l, outer: outer, owner: w.count, start: s.offset()}
-	if _, err := s.token(); err != nil {
+	if err := s.open(); err != nil {
 		return err
 	}
 	l.begin()
@@ -178,9 +156,7 @@ func (w *walker) open(s *jsonStream, l *level, outer []*node) error {
 			return err
 		}
 	}
-	if _, err := s.token(); err != nil {
-		return err
-	}
+	s.close()
 	return e.finish()
 }
 

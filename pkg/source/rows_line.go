@@ -4,10 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // A lineReader reads lines of up to maxRecord bytes.
@@ -89,34 +86,18 @@ func (w *walker) readLine(s *jsonStream, line []byte, tooLong bool) error {
 	case w.line == 1 && line[0] == '<':
 		return badForm("line 1", "HTML or XML, "+found(rawText(line)), "a JSON object on each line")
 	}
-	options := []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
+	end, ok := w.root.element(line, 0, 0)
 	switch {
-	case !jsontext.Value(line).IsValid(options...):
+	case !ok || end < len(line):
 		return w.reject(w.where(), brokenLine(line), line)
 	case line[0] != '{':
 		return w.reject(w.where(), kindName(line[0])+" was found where an object is allowed", line)
 	case w.root.below == nil:
 		w.raw, w.record = line, nil
-		w.root.begin()
-		w.root.scan(line)
 		return w.apply(w.root, nil)
 	}
 	text := bytes.NewReader(line)
 	w.file = text
-	s.start(text, 0)
+	s.start(text, 0, 0)
 	return s.formError(w.element(s, w.root, nil))
-}
-
-// brokenLine says what is wrong with a line.
-func brokenLine(line []byte) string {
-	s := newStream()
-	s.start(bytes.NewReader(line), 0)
-	err := s.skip()
-	if err == nil {
-		return "more after the end of the JSON was found; one JSON object is allowed"
-	}
-	if broken, ok := errors.AsType[*FormError](s.formError(err)); ok {
-		return fmt.Sprintf("%s was found at %s; one JSON object is allowed", broken.Found, broken.Position)
-	}
-	return err.Error()
 }

@@ -109,7 +109,7 @@ func (c *cutter) tableRow(t *sheet, columns []*fieldInfo) error {
 		if f.slot >= 0 {
 			l.cells[f.slot] = cell{cellText, b}
 		} else if l.all && isNumber(b) {
-			l.numbers = append(l.numbers, numberCell{f, b})
+			l.numbers = append(l.numbers, numberCell{field: f, b: b})
 		}
 	}
 	return c.apply(l, nil)

@@ -26,6 +26,22 @@ const (
 	cellCompound // a JSON object or array
 )
 
+// kindOf returns the kind of a JSON value by its first byte.
+func kindOf(first byte) kind {
+	switch first {
+	case '"':
+		return cellQuoted
+	case '{', '[':
+		return cellCompound
+	case 'n':
+		return cellNull
+	case 't', 'f':
+		return cellBool
+	default:
+		return cellNumber
+	}
+}
+
 func (k kind) String() string {
 	return [...]string{"nothing", "null", "text", "text", "a number", "true or false", "an object or array"}[k]
 }

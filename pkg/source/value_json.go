@@ -41,7 +41,7 @@ func appendArray(dst, raw []byte) (_ []byte, reason string) {
 			dst = append(dst, ',')
 			i = skipSpace(raw, i+1)
 		}
-		end, _ := valueEnd(raw, i)
+		end, _ := valueEnd(raw, i, 0)
 		if dst, reason = appendCanonical(dst, raw[i:end]); reason != "" {
 			return dst, reason
 		}
@@ -59,12 +59,12 @@ func appendObject(dst, raw []byte) (_ []byte, reason string) {
 			i = skipSpace(raw, i+1)
 		}
 		var m member
-		end := stringEnd(raw, i)
+		end, _ := stringEnd(raw, i)
 		if m.name, reason = appendString(nil, raw[i:end]); reason != "" {
 			return dst, reason
 		}
 		i = skipSpace(raw, skipSpace(raw, end)+1)
-		end, _ = valueEnd(raw, i)
+		end, _ = valueEnd(raw, i, 0)
 		m.value = raw[i:end]
 		members = append(members, m)
 		i = skipSpace(raw, end)
@@ -151,66 +151,6 @@ func appendDecimal(dst, digits []byte, point int) []byte {
 	dst = append(dst, digits[:point]...)
 	dst = append(dst, '.')
 	return append(dst, digits[point:]...)
-}
-
-// skipSpace returns where the space that begins at i ends.
-func skipSpace(raw []byte, i int) int {
-	for raw[i] == ' ' || raw[i] == '\n' || raw[i] == '\t' || raw[i] == '\r' {
-		i++
-	}
-	return i
-}
-
-// stringEnd returns what follows the string that begins at i of valid JSON.
-func stringEnd(raw []byte, i int) int {
-	for i++; raw[i] != '"'; i++ {
-		if raw[i] == '\\' {
-			i++
-		}
-	}
-	return i + 1
-}
-
-// valueEnd returns what follows the value that begins at i of valid JSON, and
-// the value's kind.
-func valueEnd(raw []byte, i int) (int, kind) {
-	switch raw[i] {
-	case '"':
-		return stringEnd(raw, i), cellQuoted
-	case '{', '[':
-		return compoundEnd(raw, i), cellCompound
-	case 'n':
-		return i + len("null"), cellNull
-	case 't':
-		return i + len("true"), cellBool
-	case 'f':
-		return i + len("false"), cellBool
-	}
-	for i++; i < len(raw); i++ {
-		switch b := raw[i]; {
-		case b >= '0' && b <= '9', b == '.', b == '-', b == '+', b == 'e', b == 'E':
-		default:
-			return i, cellNumber
-		}
-	}
-	return i, cellNumber
-}
-
-func compoundEnd(raw []byte, i int) int {
-	for depth := 0; ; {
-		switch raw[i] {
-		case '"':
-			i = stringEnd(raw, i)
-			continue
-		case '{', '[':
-			depth++
-		case '}', ']':
-			depth--
-		}
-		if i++; depth == 0 {
-			return i
-		}
-	}
 }
 
 // unquoteName returns the name of a field, with its invalid bytes replaced.

@@ -22,7 +22,8 @@ type row struct {
 // A numberCell is a number in a field that no rule names.
 type numberCell struct {
 	field *fieldInfo
-	b     []byte
+	b     []byte // nil: value is known
+	value metric.Value
 }
 
 // A fieldTable knows what the fields of a level's elements are for. It looks
@@ -38,7 +39,7 @@ type fieldTable struct {
 
 // A fieldInfo is what a field is for.
 type fieldInfo struct {
-	raw    string // as it is written, between the quotes
+	raw    string // as it is written, in JSON with its quotes
 	name   string
 	slot   int // -1: no rule names it
 	metric int // its place among the metrics; -1: it has no name that a metric may have
@@ -57,13 +58,12 @@ func (l *level) begin() {
 // lookup returns what the n-th field of an element is for. Raw is its JSON name
 // with the quotes.
 func (l *level) lookup(n int, raw []byte) *fieldInfo {
-	inside := raw[1 : len(raw)-1]
-	if n < len(l.order) && l.order[n].raw == string(inside) {
+	if n < len(l.order) && l.order[n].raw == string(raw) {
 		return l.order[n]
 	}
-	f, ok := l.byRaw[string(inside)]
+	f, ok := l.byRaw[string(raw)]
 	if !ok {
-		f = l.learn(string(inside), unquoteName(raw))
+		f = l.learn(string(raw), unquoteName(raw))
 	}
 	switch {
 	case n < len(l.order):
@@ -130,7 +130,7 @@ func (l *level) put(f *fieldInfo, k kind, b []byte) {
 	if f.slot >= 0 {
 		l.cells[f.slot] = cell{k, b}
 	} else if k == cellNumber && l.all {
-		l.numbers = append(l.numbers, numberCell{f, b})
+		l.numbers = append(l.numbers, numberCell{field: f, b: b})
 	}
 }
 

@@ -1,7 +1,6 @@
 package annotate
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -111,7 +110,7 @@ func (b *bench) stage() *Stage {
 // delivery is a message of changes under a version.
 func (b *bench) delivery(src *source.Source, changes ...event.Change) pipeline.Delivery {
 	b.t.Helper()
-	body, err := json.Marshal(event.Changes{Source: "ads", Version: src.Hash, Objects: changes})
+	body, err := event.Changes{Source: "ads", Version: src.Hash, Objects: changes}.AppendJSON(nil)
 	if err != nil {
 		b.t.Fatal(err)
 	}

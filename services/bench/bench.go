@@ -35,6 +35,7 @@ type bench struct {
 	servers servers
 	round   int
 	runs    []run
+	known   map[string]expected // by the platform's state
 }
 
 // counting says whether the servers' own counts are read: once, for it takes long.
@@ -51,6 +52,11 @@ func (b *bench) all(ctx context.Context) error {
 
 // once has every contestant do everything once.
 func (b *bench) once(ctx context.Context) error {
+	if b.only.has("floor") {
+		if err := b.floor(ctx); err != nil {
+			return fmt.Errorf("floor: %w", err)
+		}
+	}
 	for _, n := range b.processes {
 		if !b.only.has("leat") {
 			break
@@ -75,6 +81,13 @@ func (b *bench) leat(ctx context.Context, n int) (err error) {
 		}
 		defer func() { err = errors.Join(err, w.stop()) }()
 		return b.scenarios(ctx, l, p, "leat-"+strconv.Itoa(n), w)
+	})
+}
+
+// floor has the floor do the same.
+func (b *bench) floor(ctx context.Context) error {
+	return b.inLab(ctx, func(l *lab, p *platform) error {
+		return b.scenarios(ctx, l, p, "floor", &helper{name: "floor", lab: l})
 	})
 }
 
@@ -113,6 +126,9 @@ func (b *bench) scenarios(ctx context.Context, l *lab, p *platform, contestant s
 		r, err := b.measure(ctx, l, s, p, contestant+"-"+strings.ReplaceAll(name, " ", "-"))
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
+		}
+		if err := b.check(ctx, l, p); err != nil {
+			return fmt.Errorf("%s: wrong result: %w", name, err)
 		}
 		r.Contestant, r.Scenario, r.Round = contestant, name, b.round
 		b.runs = append(b.runs, r)

@@ -28,6 +28,9 @@ func main() {
 
 // benchmark does what the arguments say.
 func benchmark(ctx context.Context, args []string) error {
+	if len(args) > 0 && args[0] == "floor" {
+		return runFloor(ctx, args[1:])
+	}
 	o, err := parse(args)
 	if err != nil {
 		return err
@@ -36,7 +39,7 @@ func benchmark(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	b := &bench{plan: o, servers: s}
+	b := &bench{plan: o, servers: s, known: map[string]expected{}}
 	return b.all(ctx)
 }
 

@@ -20,7 +20,8 @@ const (
 // restated so far. Its answers are the same in each run.
 type platform struct {
 	*process
-	state string // names what it says: the size and the shares restated
+	accounts []string
+	state    string // names what it says: the size and the shares restated
 }
 
 // newPlatform starts a platform of a size.
@@ -35,7 +36,7 @@ func newPlatform(ctx context.Context, bin, folder, size string, flags ...string)
 		return nil, err
 	}
 	p.listen = listen
-	return &platform{process: p, state: size + strings.Join(flags, " ")}, p.awaitListener(ctx)
+	return &platform{process: p, accounts: []string{"acme", "globex"}, state: size + strings.Join(flags, " ")}, p.awaitListener(ctx)
 }
 
 func (p *platform) url() string { return "http://" + p.listen }

@@ -84,7 +84,7 @@ func TestASliceIsAskedForOnceWhateverTheSourceSaysLater(t *testing.T) {
 	first := b.sink.take()
 	b.says(`{"ads":[{"id":"a1","date":"2026-11-13","clicks":99}]}`)
 	b.must(slice)
-	if again := b.sink.take(); again != first || b.asked() != 1 || strings.Contains(again, `"clicks":99`) {
+	if again := b.sink.take(); again != first || b.asked() != 1 || strings.Contains(again, `,99]`) {
 		t.Errorf("asked %d times; the first time\n%s\nthe second\n%s", b.asked(), first, again)
 	}
 	b.must(slice)
@@ -132,7 +132,7 @@ func TestABrokenAnswerIsAskedForAgain(t *testing.T) {
 			}
 			b.answer = sound
 			b.must(slice)
-			if got := b.sink.take(); !strings.Contains(got, `"k":"a2"`) || b.asked() != 2 {
+			if got := b.sink.take(); !strings.Contains(got, `"a2"`) || b.asked() != 2 {
 				t.Errorf("asked %d times, parts %s", b.asked(), got)
 			}
 		})

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/leatflow/leat/services/bench/expect"
+)
+
+// An expected is what a state of the platform must lead to.
+type expected struct{ rows, documents *expect.State }
+
+// expectation works out what must come of what the platform says now, once for
+// each of its states. It says the same bytes again in each run, so a state that
+// was worked out holds for all.
+func (b *bench) expectation(p *platform, rows, documents expect.Producer) (e expected, err error) {
+	if e, ok := b.known[p.state]; ok {
+		return e, nil
+	}
+	var both errgroup.Group
+	both.Go(func() (err error) { e.rows, err = expect.New(rows); return err })
+	both.Go(func() (err error) { e.documents, err = expect.New(documents); return err })
+	if err := both.Wait(); err != nil {
+		return e, fmt.Errorf("work out what is to be expected: %w", err)
+	}
+	b.known[p.state] = e
+	return e, nil
+}
+
+// lines goes through the reports of all accounts.
+func (p *platform) lines(ctx context.Context, markets map[string]string,
+	of func(expect.Report, func(expect.Line) error) error) expect.Producer {
+	return func(emit func(expect.Line) error) error {
+		for _, account := range p.accounts {
+			report := expect.Report{Source: collection, Markets: markets, Open: func() (io.ReadCloser, error) { return open(ctx, p.reportURL(account)) }}
+			if err := of(report, emit); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func open(ctx context.Context, address string) (io.ReadCloser, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	return response.Body, nil
+}
+
+func readMarkets(sources string) (map[string]string, error) {
+	text, err := os.ReadFile(filepath.Join(sources, "markets.csv"))
+	if err != nil {
+		return nil, err
+	}
+	rows, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
+	markets := map[string]string{}
+	for _, row := range rows {
+		markets[row[0]] = row[1]
+	}
+	return markets, err
+}
+
+// check fails unless all rows and documents of the lab are what the platform
+// says now.
+func (b *bench) check(ctx context.Context, l *lab, p *platform) error {
+	markets, err := readMarkets(b.sources)
+	if err != nil {
+		return err
+	}
+	rows, documents := p.lines(ctx, markets, expect.Report.Rows), p.lines(ctx, markets, expect.Report.Documents)
+	want, err := b.expectation(p, rows, documents)
+	if err != nil {
+		return err
+	}
+	var both errgroup.Group
+	both.Go(func() error {
+		return want.rows.Compare(func(emit func(expect.Line) error) error {
+			return expect.FoundRows(ctx, l.db, collection, emit)
+		}, rows)
+	})
+	both.Go(func() error {
+		return want.documents.Compare(func(emit func(expect.Line) error) error {
+			return expect.FoundDocuments(ctx, l.docs.Collection(collection), emit)
+		}, documents)
+	})
+	return both.Wait()
+}
