@@ -228,25 +228,19 @@ func refusedNumber(b []byte, err error) string {
 
 // allMetrics reads every number of the element that no rule names.
 func (c *cutter) allMetrics(l *level) (metric.Set, string) {
-	values := l.clearValues()
-	for i := range l.numbers {
-		n := &l.numbers[i]
-		v := n.value
-		if n.b != nil {
-			var err error
-			if v, err = metric.Parse(n.b); err != nil {
-				return nil, n.field.name + " " + refusedNumber(n.b, err)
-			}
-		}
-		if n.field.metric < 0 {
-			return nil, fmt.Sprintf("%s has %d bytes; a metric's name of at most %d is allowed", found(n.field.name), len(n.field.name), maxName)
-		}
-		values[n.field.metric] = v
+	if l.odd != "" {
+		return nil, l.odd
 	}
-	set := c.newSet(len(l.numbers))
-	for _, at := range l.sorted {
-		if values[at] != 0 {
-			set = append(set, metric.Metric{Name: l.metrics[at], Value: values[at]})
+	count := 0
+	for _, v := range l.values {
+		if v != 0 {
+			count++
+		}
+	}
+	set := c.newSet(count)
+	for _, at := range l.byName() {
+		if v := l.values[at]; v != 0 {
+			set = append(set, metric.Metric{Name: l.metrics[at], Value: v})
 		}
 	}
 	return c.keep(set), ""

@@ -42,7 +42,7 @@ func (l *level) fieldAt(b []byte, i, n int) (*fieldInfo, int, bool) {
 func (l *level) valueAt(b []byte, i, depth int, f *fieldInfo) (int, bool) {
 	if f.slot < 0 && l.all {
 		if v, end, ok := plainNumber(b, i); ok {
-			l.numbers = append(l.numbers, numberCell{field: f, value: v})
+			l.number(f, v, nil, nil)
 			return end, true
 		}
 	}
