@@ -1,7 +1,6 @@
 package source
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"strconv"
@@ -155,7 +154,7 @@ func (c *cutter) dimensions(l *level, fields []field) (string, string) {
 			c.part = dst
 			return "", f.name + " " + reason
 		}
-		if bytes.ContainsAny(dst[start:], "%,=") {
+		if slices.ContainsFunc(dst[start:], parting) {
 			dst = append(dst[:start], dimensionEscaper.Replace(string(dst[start:]))...)
 		}
 	}
@@ -165,6 +164,9 @@ func (c *cutter) dimensions(l *level, fields []field) (string, string) {
 	}
 	return intern(c.dims, dst), ""
 }
+
+// parting reports whether a byte in a value would be taken for the end of it.
+func parting(b byte) bool { return b == '%' || b == ',' || b == '=' }
 
 // maxDims bounds what is a part of a key in PostgreSQL.
 const maxDims = 1024
@@ -231,17 +233,10 @@ func (c *cutter) allMetrics(l *level) (metric.Set, string) {
 	if l.odd != "" {
 		return nil, l.odd
 	}
-	count := 0
-	for _, v := range l.values {
-		if v != 0 {
-			count++
-		}
-	}
-	set := c.newSet(count)
-	for _, at := range l.byName() {
-		if v := l.values[at]; v != 0 {
-			set = append(set, metric.Metric{Name: l.metrics[at], Value: v})
-		}
+	places := l.nonZero()
+	set := c.newSet(len(places))
+	for _, at := range places {
+		set = append(set, metric.Metric{Name: l.metrics[at], Value: l.values[at]})
 	}
 	return c.keep(set), ""
 }

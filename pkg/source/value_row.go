@@ -27,7 +27,8 @@ type fieldTable struct {
 	byRaw   map[string]*fieldInfo
 	metrics []string // names under "*"
 	places  map[string]int
-	sorted  []int          // metrics in the order of their names
+	sorted  []int          // places of the metrics in the order of their names
+	some    []int          // those whose value is not zero
 	values  []metric.Value // of the metrics
 }
 
@@ -111,16 +112,25 @@ func (l *level) metricOf(field string) int {
 	return at
 }
 
-// byName returns the places of the metrics in the order of their names.
-func (l *level) byName() []int {
+// nonZero returns the places of the metrics that are not zero, in the order of
+// their names.
+func (l *level) nonZero() []int {
 	if len(l.sorted) != len(l.metrics) {
 		l.sorted = l.sorted[:0]
 		for at := range l.metrics {
 			l.sorted = append(l.sorted, at)
 		}
+		l.some = make([]int, len(l.sorted))
 		slices.SortFunc(l.sorted, func(a, b int) int { return strings.Compare(l.metrics[a], l.metrics[b]) })
 	}
-	return l.sorted
+	n := 0
+	for _, at := range l.sorted {
+		l.some[n] = at // and again with the next, after a zero: nothing to predict
+		if l.values[at] != 0 {
+			n++
+		}
+	}
+	return l.some[:n]
 }
 
 // put keeps the value of a field of the element in hand.
