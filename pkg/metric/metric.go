@@ -203,16 +203,12 @@ func appendFraction(b []byte, f uint64) []byte {
 	if f == 0 {
 		return b
 	}
-	places := 6
-	for ; f%10 == 0; places-- {
-		f /= 10
+	b = append(b, '.')
+	for unit := uint64(one / 10); f > 0; unit /= 10 {
+		b = append(b, byte('0'+f/unit))
+		f %= unit
 	}
-	text := [7]byte{'.'}
-	for i := places; i > 0; i-- {
-		text[i] = byte('0' + f%10)
-		f /= 10
-	}
-	return append(b, text[:places+1]...)
+	return b
 }
 
 // String writes v without exponent or trailing zeros.

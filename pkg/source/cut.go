@@ -94,7 +94,7 @@ type cutter struct {
 	// What the element in hand is: where it stands, its raw text, and what came of it.
 	position func() string
 	raw      []byte
-	record   func() []byte // where raw is not at hand
+	record   func() []byte // reads the raw text where raw is nil
 	refused  []refusal
 	objects  []*node
 	stats    []ownStat

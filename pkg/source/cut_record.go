@@ -84,7 +84,7 @@ func (c *cutter) refuse() error {
 		return nil
 	}
 	raw := c.raw
-	if c.record != nil {
+	if raw == nil {
 		raw = c.record()
 	}
 	for i, r := range c.refused {

@@ -133,12 +133,13 @@ func (r *records) take(from *records, stats int) {
 	if r.stats == nil && stats > 0 {
 		r.stats = make([]event.Stat, 0, maxRecords)
 	}
-	for _, s := range from.stats[:stats] {
-		s.Object = places[s.Object]
-		r.stats = append(r.stats, s)
-		r.size += statSize(&s)
-	}
+	r.stats = append(r.stats, from.stats[:stats]...)
 	r.count += stats
+	for i := range r.stats[len(r.stats)-stats:] {
+		s := &r.stats[len(r.stats)-stats+i]
+		s.Object = places[s.Object]
+		r.size += statSize(s)
+	}
 }
 
 // holds reports whether r has room for all of another.

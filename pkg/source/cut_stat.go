@@ -1,7 +1,6 @@
 package source
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"strconv"
@@ -155,7 +154,7 @@ func (c *cutter) dimensions(l *level, fields []field) (string, string) {
 			c.part = dst
 			return "", f.name + " " + reason
 		}
-		if bytes.ContainsAny(dst[start:], "%,=") {
+		if slices.ContainsFunc(dst[start:], parting) {
 			dst = append(dst[:start], dimensionEscaper.Replace(string(dst[start:]))...)
 		}
 	}
@@ -165,6 +164,9 @@ func (c *cutter) dimensions(l *level, fields []field) (string, string) {
 	}
 	return intern(c.dims, dst), ""
 }
+
+// parting reports whether a byte in a value would be taken for the end of it.
+func parting(b byte) bool { return b == '%' || b == ',' || b == '=' }
 
 // maxDims bounds what is a part of a key in PostgreSQL.
 const maxDims = 1024
@@ -228,26 +230,13 @@ func refusedNumber(b []byte, err error) string {
 
 // allMetrics reads every number of the element that no rule names.
 func (c *cutter) allMetrics(l *level) (metric.Set, string) {
-	values := l.clearValues()
-	for i := range l.numbers {
-		n := &l.numbers[i]
-		v := n.value
-		if n.b != nil {
-			var err error
-			if v, err = metric.Parse(n.b); err != nil {
-				return nil, n.field.name + " " + refusedNumber(n.b, err)
-			}
-		}
-		if n.field.metric < 0 {
-			return nil, fmt.Sprintf("%s has %d bytes; a metric's name of at most %d is allowed", found(n.field.name), len(n.field.name), maxName)
-		}
-		values[n.field.metric] = v
+	if l.odd != "" {
+		return nil, l.odd
 	}
-	set := c.newSet(len(l.numbers))
-	for _, at := range l.sorted {
-		if values[at] != 0 {
-			set = append(set, metric.Metric{Name: l.metrics[at], Value: values[at]})
-		}
+	places := l.nonZero()
+	set := c.newSet(len(places))
+	for _, at := range places {
+		set = append(set, metric.Metric{Name: l.metrics[at], Value: l.values[at]})
 	}
 	return c.keep(set), ""
 }

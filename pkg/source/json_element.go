@@ -83,7 +83,7 @@ func (e *element) refusedBelow(b *branch) bool {
 // make makes the element's objects, of the fields that are known by now.
 func (e *element) make() error {
 	e.made = true
-	e.record = e.rawText
+	e.raw, e.begin = nil, e.start
 	if !e.tooLong && e.own <= maxRecord {
 		return e.apply(e.level, e.outer)
 	}
@@ -91,16 +91,16 @@ func (e *element) make() error {
 	if len(e.level.rules) == 0 {
 		return nil
 	}
-	return e.reject(e.where(), tooLongReason+"; refused with everything below it", e.rawText())
+	return e.reject(e.where(), tooLongReason+"; refused with everything below it", e.textAt(e.start))
 }
 
-// rawText reads the beginning of the element.
-func (e *element) rawText() []byte {
-	if e.file == nil {
+// textAt reads the beginning of the element that begins at a place.
+func (w *walker) textAt(start int64) []byte {
+	if w.file == nil {
 		return nil
 	}
 	b := make([]byte, maxRejectText)
-	n, _ := e.file.ReadAt(b, e.start) // what cannot be read again is not shown
+	n, _ := w.file.ReadAt(b, start) // what cannot be read again is not shown
 	return b[:n]
 }
 
@@ -112,7 +112,7 @@ func (e *element) finish() error {
 		}
 	}
 	if e.fields && !e.found && len(e.level.rules) == 0 {
-		return e.reject(e.where(), "it has no "+strings.Join(e.level.paths(), " and no ")+", of which the records are made", e.rawText())
+		return e.reject(e.where(), "it has no "+strings.Join(e.level.paths(), " and no ")+", of which the records are made", e.textAt(e.start))
 	}
 	for _, a := range e.later {
 		if e.refusedBelow(a.branch) {

@@ -11,9 +11,6 @@ func (l *level) element(b []byte, i, depth int) (int, bool) {
 	for n := 0; ok && more; n++ {
 		var f *fieldInfo
 		if f, i, ok = l.fieldAt(b, i, n); ok {
-			i, ok = afterName(b, i)
-		}
-		if ok {
 			i, ok = l.valueAt(b, i, depth+1, f)
 		}
 		if ok {
@@ -23,26 +20,28 @@ func (l *level) element(b []byte, i, depth int) (int, bool) {
 	return i, ok
 }
 
-// fieldAt reads the name of the n-th field of an element.
+// fieldAt reads the name of the n-th field of an element, and the colon.
 func (l *level) fieldAt(b []byte, i, n int) (*fieldInfo, int, bool) {
 	if n < len(l.order) {
 		f := l.order[n]
-		if end := i + len(f.raw); end <= len(b) && string(b[i:end]) == f.raw {
-			return f, end, true
+		if end := i + len(f.raw); end < len(b) && string(b[i:end]) == f.raw && b[end] == ':' {
+			return f, skipSpace(b, end+1), true
 		}
 	}
 	end, ok := nameEnd(b, i)
 	if !ok {
 		return nil, end, false
 	}
-	return l.lookup(n, b[i:end]), end, true
+	f := l.lookup(n, b[i:end])
+	end, ok = afterName(b, end)
+	return f, end, ok
 }
 
 // valueAt reads the value of a field.
 func (l *level) valueAt(b []byte, i, depth int, f *fieldInfo) (int, bool) {
-	if f.slot < 0 && l.all {
+	if f.metric >= 0 {
 		if v, end, ok := plainNumber(b, i); ok {
-			l.numbers = append(l.numbers, numberCell{field: f, value: v})
+			l.values[f.metric] = v
 			return end, true
 		}
 	}

@@ -15,7 +15,15 @@ type walker struct {
 	line  int         // 0: not a line
 	trail []step
 	free  []*jsonStream
-	count int // of elements that have arrays in them
+	begin int64 // of the element in hand, where its raw text is not at hand
+	count int   // of elements that have arrays in them
+}
+
+func (c *cutter) walker(file io.ReaderAt) *walker {
+	w := &walker{cutter: c, file: file}
+	c.position = w.where
+	c.record = func() []byte { return w.textAt(w.begin) }
+	return w
 }
 
 // A step is a place on the way to the element in hand.
@@ -26,8 +34,7 @@ type step struct {
 
 // readJSON takes the records out of one JSON document.
 func (c *cutter) readJSON(in *input) error {
-	w := &walker{cutter: c, file: in.file}
-	c.position = w.where
+	w := c.walker(in.file)
 	s := newStream()
 	s.start(in.stream, 0, 0)
 	err := w.top(s)
@@ -112,7 +119,7 @@ func (w *walker) element(s *jsonStream, l *level, outer []*node) error {
 	if err != nil {
 		return err
 	}
-	w.raw, w.record = raw, nil
+	w.raw = raw
 	switch {
 	case tooLong:
 		return w.reject(w.where(), tooLongReason, raw)

@@ -56,8 +56,7 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 // have arrays in it. A broken line costs that line.
 func (c *cutter) readLines(in *input) error {
 	r := newLineReader(in)
-	w := &walker{cutter: c}
-	c.position = w.where
+	w := c.walker(nil)
 	s := newStream()
 	for {
 		line, tooLong, err := r.read()
@@ -93,7 +92,7 @@ func (w *walker) readLine(s *jsonStream, line []byte, tooLong bool) error {
 	case line[0] != '{':
 		return w.reject(w.where(), kindName(line[0])+" was found where an object is allowed", line)
 	case w.root.below == nil:
-		w.raw, w.record = line, nil
+		w.raw = line
 		return w.apply(w.root, nil)
 	}
 	text := bytes.NewReader(line)

@@ -10,17 +10,20 @@ import (
 // quoted field holds the end of a line.
 func (t *sheet) split() error {
 	t.spans, t.buffer = t.spans[:0], t.buffer[:0]
+	end := len(chomp(t.raw))
 	for at, more := 0, true; more; {
 		s := span{start: at}
-		var err error
 		if at < len(t.raw) && t.raw[at] == '"' {
-			s, at, err = t.quoted(at)
+			var err error
+			if s, at, err = t.quoted(at); err != nil {
+				return err
+			}
+			end = len(chomp(t.raw))
 		} else {
-			at += t.plain(at)
+			for at < end && t.raw[at] != t.comma {
+				at++
+			}
 			s.end = at
-		}
-		if err != nil {
-			return err
 		}
 		t.spans = append(t.spans, s)
 		more = at < len(t.raw) && t.raw[at] == t.comma
@@ -35,15 +38,6 @@ func (t *sheet) split() error {
 		t.fields = append(t.fields, from[s.start:s.end:s.end])
 	}
 	return nil
-}
-
-// plain returns the length of the field that begins at a place of raw.
-func (t *sheet) plain(at int) int {
-	rest := chomp(t.raw[at:])
-	if end := bytes.IndexByte(rest, t.comma); end >= 0 {
-		return end
-	}
-	return len(rest)
 }
 
 // quoted unescapes the quoted field that begins at a place of raw, and returns

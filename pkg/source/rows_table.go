@@ -48,11 +48,11 @@ func (c *cutter) readTable(in *input, comma byte) error {
 	}
 	for {
 		err := t.read()
-		var bad errRow
+		bad, ok := errors.AsType[errRow](err)
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
-		case errors.As(err, &bad):
+		case ok:
 			err = c.reject(c.position(), string(bad), t.raw)
 		case err != nil:
 			return err
@@ -102,26 +102,28 @@ func (t *sheet) position() string { return "line " + strconv.Itoa(t.line) }
 func (c *cutter) tableRow(t *sheet, columns []*fieldInfo) error {
 	c.raw = t.raw
 	l := c.root
-	clear(l.cells)
-	l.numbers = l.numbers[:0]
+	l.empty()
 	for i, f := range columns {
 		b := t.fields[i]
 		if f.slot >= 0 {
 			l.cells[f.slot] = cell{cellText, b}
-		} else if l.all && isNumber(b) {
-			l.numbers = append(l.numbers, numberCell{field: f, b: b})
+		} else if l.all {
+			l.column(f, b)
 		}
 	}
 	return c.apply(l, nil)
 }
 
-// isNumber reports whether a text is a number, if perhaps too large a one.
-func isNumber(b []byte) bool {
-	if len(b) == 0 || (b[0] != '-' && (b[0] < '0' || b[0] > '9')) {
-		return false
+// column keeps the field of a column that no rule names, where it is a number,
+// if perhaps too large a one.
+func (l *level) column(f *fieldInfo, b []byte) {
+	if v, end, ok := plainNumber(b, 0); ok && end == len(b) {
+		l.number(f, v, nil, nil)
+	} else if len(b) > 0 && isNumberStart(b[0]) {
+		if v, err := metric.Parse(b); err == nil || errors.Is(err, metric.ErrRange) {
+			l.number(f, v, b, err)
+		}
 	}
-	_, err := metric.Parse(b)
-	return err == nil || errors.Is(err, metric.ErrRange)
 }
 
 // read reads the next record into raw and fields. An errRow is one that cannot
@@ -142,8 +144,7 @@ func (t *sheet) read() error {
 	}
 	first := len(t.raw)
 	err := t.split()
-	var bad errRow
-	if errors.As(err, &bad) && len(t.raw) > first { // the lines after it may be good
+	if _, bad := errors.AsType[errRow](err); bad && len(t.raw) > first { // the lines after it may be good
 		t.pending = append(bytes.Clone(t.raw[first:]), t.pending...)
 		t.next = t.line + 1
 		t.raw = t.raw[:first]

@@ -22,6 +22,12 @@ func appendCanonical(dst, raw []byte) ([]byte, string) {
 	case '[':
 		return appendArray(dst, raw)
 	case '"':
+		if inside := raw[1 : len(raw)-1]; bytes.IndexByte(inside, '\\') < 0 {
+			if reason := checkText(inside); reason != "" {
+				return dst, reason
+			}
+			return appendQuoted(dst, inside)
+		}
 		text, reason := appendString(nil, raw)
 		if reason != "" {
 			return dst, reason

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -14,16 +15,9 @@ const (
 
 // A row is what was read of the element in hand.
 type row struct {
-	cells   []cell // by slot
-	numbers []numberCell
-	copied  []byte // where the reader's own memory does not last
-}
-
-// A numberCell is a number in a field that no rule names.
-type numberCell struct {
-	field *fieldInfo
-	b     []byte // nil: value is known
-	value metric.Value
+	cells  []cell // by slot
+	odd    string // why the first number under "*" that gives no metric is refused
+	copied []byte // where the reader's own memory does not last
 }
 
 // A fieldTable knows what the fields of a level's elements are for. It looks
@@ -33,8 +27,9 @@ type fieldTable struct {
 	byRaw   map[string]*fieldInfo
 	metrics []string // names under "*"
 	places  map[string]int
-	sorted  []int // metrics in the order of their names
-	values  []metric.Value
+	sorted  []int          // places of the metrics in the order of their names
+	some    []int          // those whose value is not zero
+	values  []metric.Value // of the metrics
 }
 
 // A fieldInfo is what a field is for.
@@ -48,11 +43,17 @@ type fieldInfo struct {
 
 // begin makes l ready for the next element.
 func (l *level) begin() {
-	clear(l.cells)
-	l.numbers, l.copied = l.numbers[:0], l.copied[:0]
 	if len(l.byRaw) > maxFields {
 		l.fieldTable = fieldTable{}
 	}
+	l.empty()
+}
+
+// empty forgets the element before.
+func (l *level) empty() {
+	clear(l.cells)
+	clear(l.values)
+	l.odd, l.copied = "", l.copied[:0]
 }
 
 // lookup returns what the n-th field of an element is for. Raw is its JSON name
@@ -102,7 +103,7 @@ func (l *level) metricOf(field string) int {
 	at, ok := l.places[name]
 	if !ok {
 		at = len(l.metrics)
-		l.metrics = append(l.metrics, name)
+		l.metrics, l.values = append(l.metrics, name), append(l.values, 0)
 		if l.places == nil {
 			l.places = map[string]int{}
 		}
@@ -111,18 +112,25 @@ func (l *level) metricOf(field string) int {
 	return at
 }
 
-// clearValues returns a zero for each metric that is known.
-func (l *level) clearValues() []metric.Value {
+// nonZero returns the places of the metrics that are not zero, in the order of
+// their names.
+func (l *level) nonZero() []int {
 	if len(l.sorted) != len(l.metrics) {
-		l.values = make([]metric.Value, len(l.metrics))
 		l.sorted = l.sorted[:0]
 		for at := range l.metrics {
 			l.sorted = append(l.sorted, at)
 		}
+		l.some = make([]int, len(l.sorted))
 		slices.SortFunc(l.sorted, func(a, b int) int { return strings.Compare(l.metrics[a], l.metrics[b]) })
 	}
-	clear(l.values)
-	return l.values
+	n := 0
+	for _, at := range l.sorted {
+		l.some[n] = at // and again with the next, after a zero: nothing to predict
+		if l.values[at] != 0 {
+			n++
+		}
+	}
+	return l.some[:n]
 }
 
 // put keeps the value of a field of the element in hand.
@@ -130,7 +138,21 @@ func (l *level) put(f *fieldInfo, k kind, b []byte) {
 	if f.slot >= 0 {
 		l.cells[f.slot] = cell{k, b}
 	} else if k == cellNumber && l.all {
-		l.numbers = append(l.numbers, numberCell{field: f, b: b})
+		v, err := metric.Parse(b)
+		l.number(f, v, b, err)
+	}
+}
+
+// number keeps a number of a field that no rule names.
+func (l *level) number(f *fieldInfo, v metric.Value, b []byte, err error) {
+	switch {
+	case err == nil && f.metric >= 0:
+		l.values[f.metric] = v
+	case l.odd != "":
+	case err != nil:
+		l.odd = f.name + " " + refusedNumber(b, err)
+	default:
+		l.odd = fmt.Sprintf("%s has %d bytes; a metric's name of at most %d is allowed", found(f.name), len(f.name), maxName)
 	}
 }
 
