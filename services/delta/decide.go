@@ -3,6 +3,7 @@ package delta
 import (
 	"bytes"
 	"cmp"
+	"iter"
 	"maps"
 	"math"
 	"slices"
@@ -22,9 +23,14 @@ type Object struct {
 	Attrs      []byte // canonical JSON
 	ObservedAt time.Time
 	Described  bool // false: only named so far, as the parent of another
+	told       told // what describes it; 0: not known
 
-	inserted bool // by this batch, and not reported yet
-	touched  bool // to be written
+	days     map[metric.Day][]*Row // its rows, as they are read and decided
+	inserted bool                  // by this batch: nothing of it was there before
+	sighted  bool                  // a stat of it was seen by this batch, and not written
+	reported bool                  // that it was inserted
+	touched  bool                  // to be written, since a field changed
+	retold   bool                  // to be written, since only told changed
 }
 
 // A State is what PostgreSQL holds of the things that a batch names.
@@ -33,6 +39,7 @@ type State struct {
 	Rows    map[RowKey]*Row
 	Newer   map[int64]time.Time // by digest: when a thing was last seen, by parts that did not have to write it
 	Events  map[string]bool     // hashes of the events that were never counted
+	Told    months              // digests of the days that the parts hold stats of
 }
 
 // An Outcome is what one part came to.
@@ -47,8 +54,11 @@ type Outcome struct {
 // A Plan is what a batch writes, and what each of its parts came to, in their order.
 type Plan struct {
 	Objects  []*Object
+	New      []*Row // of objects that were inserted: no other worker can have them
 	Rows     []*Row
 	Removed  []RowKey
+	Told     months
+	Counted  []int64 // objects of which events were added up
 	Outcomes []Outcome
 }
 
@@ -56,20 +66,21 @@ type Plan struct {
 // sees what those before it changed, so that the end does not depend on how they
 // are batched. What is older than what has been seen is left alone.
 func Decide(parts []*Part, state State) (Plan, error) {
-	d := decider{State: state, groups: map[group][]*Row{}}
+	d := decider{State: state, counted: map[int64]bool{}}
 	if d.Newer == nil {
 		d.Newer = map[int64]time.Time{}
 	}
-	for _, r := range state.Rows {
-		d.groups[r.group()] = append(d.groups[r.group()], r)
+	if d.Told == nil {
+		d.Told = months{}
 	}
+	d.link()
 	order := make([]int, len(parts))
 	for i := range order {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return parts[a].ObservedAt.Compare(parts[b].ObservedAt) })
 
-	plan := Plan{Outcomes: make([]Outcome, len(parts))}
+	plan := Plan{Outcomes: make([]Outcome, len(parts)), Told: d.Told}
 	for _, i := range order {
 		outcome, err := d.part(parts[i])
 		if err != nil {
@@ -92,13 +103,59 @@ func (k RowKey) group() group { return group{k.Object, k.Day, k.Rule} }
 
 type decider struct {
 	State
-	groups map[group][]*Row
+	counted map[int64]bool // objects
+	made    []Row          // memory for rows, a part's at a time
 
 	// of the part in hand
 	now     *Part
 	outcome Outcome
 	changes map[int64]*event.Change
 	days    map[int64]map[metric.Day]bool
+
+	// of the date in hand
+	differs bool // a row says something else than the part
+	wrote   bool // a row was changed
+}
+
+// link hangs the rows that were read on their objects.
+func (d *decider) link() {
+	byID := make(map[int64]*Object, len(d.Objects))
+	for _, o := range d.Objects {
+		byID[o.ID] = o
+	}
+	for _, r := range d.Rows {
+		if o := byID[r.Object]; o != nil {
+			o.add(r)
+		}
+	}
+}
+
+func (o *Object) add(r *Row) {
+	if o.days == nil {
+		o.days = map[metric.Day][]*Row{}
+	}
+	o.days[r.Day] = append(o.days[r.Day], r)
+}
+
+// row returns a row that is there.
+func (o *Object) row(key RowKey) *Row {
+	for _, r := range o.days[key.Day] {
+		if r.RowKey == key && !r.removed {
+			return r
+		}
+	}
+	return nil
+}
+
+// group returns the rows of one rule's day.
+func (o *Object) group(g group) iter.Seq[*Row] {
+	return func(yield func(*Row) bool) {
+		for _, r := range o.days[g.day] {
+			if r.Rule == g.rule && !yield(r) {
+				return
+			}
+		}
+	}
 }
 
 func (d *decider) part(p *Part) (Outcome, error) {
@@ -106,16 +163,12 @@ func (d *decider) part(p *Part) (Outcome, error) {
 	d.outcome = Outcome{Counts: map[string]int{}, SeenFrom: math.MaxInt64}
 	d.changes = map[int64]*event.Change{}
 	d.days = map[int64]map[metric.Day]bool{}
+	d.made = nil
 	for i := range p.Objects {
 		d.object(i)
 	}
-	for i := range p.Stats {
-		if err := d.stat(i); err != nil {
-			return Outcome{}, err
-		}
-	}
-	if p.absentZero {
-		if err := d.zeroAbsent(); err != nil {
+	for i := range p.dates {
+		if err := d.date(&p.dates[i]); err != nil {
 			return Outcome{}, err
 		}
 	}
@@ -125,6 +178,49 @@ func (d *decider) part(p *Part) (Outcome, error) {
 		d.outcome.Changes = append(d.outcome.Changes, *c)
 	}
 	return d.outcome, nil
+}
+
+// date decides about what the part in hand says of one day of an object.
+func (d *decider) date(at *date) error {
+	if at.same {
+		d.passOver(at)
+		return nil
+	}
+	d.differs, d.wrote = false, false
+	for _, i := range at.stats {
+		if err := d.stat(i); err != nil {
+			return err
+		}
+	}
+	if d.now.absentZero {
+		if err := d.zeroAbsent(at); err != nil {
+			return err
+		}
+	}
+	object := d.now.objects[at.object].ID
+	switch {
+	case d.now.kind == source.KindCount:
+		if d.wrote {
+			d.counted[object] = true
+		}
+	case !d.differs:
+		d.Told.set(object, at.day, at.told)
+	case d.wrote:
+		d.Told.set(object, at.day, 0)
+	}
+	return nil
+}
+
+// passOver keeps that a day was seen of which the rows say the same.
+func (d *decider) passOver(at *date) {
+	for n, i := range at.stats {
+		key := d.now.rowKey(i)
+		d.count("stats.unchanged")
+		d.saw(key.Object, key.seen(hourOf(&d.now.Stats[i])))
+		if d.now.absentZero && (n == 0 || key.Rule != d.now.Stats[at.stats[n-1]].Rule) {
+			d.saw(key.Object, key.group().seen())
+		}
+	}
 }
 
 // saw keeps that a thing of an object was seen by the part in hand, which did
@@ -149,10 +245,10 @@ func (d *decider) change(id int64) *event.Change {
 
 // object decides about one object of the part in hand.
 func (d *decider) object(i int) {
-	told := d.now.Objects[i]
-	o := d.Objects[d.now.key(i)]
-	if o.inserted {
-		o.inserted = false
+	described := &d.now.Objects[i]
+	o := d.now.objects[i]
+	if o.inserted && !o.reported {
+		o.reported = true
 		c := d.change(o.ID)
 		c.Self, c.New = true, o.Described
 		if o.Described {
@@ -160,51 +256,64 @@ func (d *decider) object(i int) {
 			return
 		}
 	}
-	if !told.Described {
+	if !described.Described {
 		return
 	}
 	var parent int64
-	if key, ok := d.now.parentKey(i); ok {
-		parent = d.Objects[key].ID
+	if described.Parent > 0 {
+		parent = d.now.objects[described.Parent-1].ID
 	}
-	attrs := canonical(told.Attrs)
-	same := o.Described && o.Name == told.Name && o.ParentID == parent && bytes.Equal(o.Attrs, attrs)
+	digest := d.now.tellObject(i)
+	same := o.told == digest || o.Described && o.Name == described.Name && o.ParentID == parent && sameAttrs(o.Attrs, described.Attrs)
 	switch at := latest(o.ObservedAt, d.Newer[seenObject(o.ID)]); {
 	case d.now.ObservedAt.Before(at),
-		d.now.ObservedAt.Equal(at) && told.Name+string(attrs) <= o.Name+string(o.Attrs):
+		d.now.ObservedAt.Equal(at) && (same || !later(described, o)):
 		d.count("objects.unchanged")
 	case same:
 		d.count("objects.unchanged")
 		d.saw(o.ID, seenObject(o.ID))
+		o.retold = o.retold || o.told != digest
+		o.told = digest
 	default:
-		d.describe(o, told.Name, attrs, parent)
+		d.describe(o, described, parent)
+		o.told = digest
 	}
 }
 
+func sameAttrs(a, b []byte) bool {
+	return bytes.Equal(a, b) || bytes.Equal(canonical(a), canonical(b))
+}
+
+// later decides between two descriptions of one time, the same way in any order.
+func later(a *event.Object, b *Object) bool {
+	return a.Name+string(canonical(a.Attrs)) > b.Name+string(canonical(b.Attrs))
+}
+
 // describe changes an object.
-func (d *decider) describe(o *Object, name string, attrs []byte, parent int64) {
+func (d *decider) describe(o *Object, as *event.Object, parent int64) {
 	d.count(map[bool]string{true: "objects.changed", false: "objects.new"}[o.Described])
 	c := d.change(o.ID)
 	c.Self = true
 	if o.ParentID != parent {
 		c.Moved, c.From = true, o.ParentID
 	}
-	o.Name, o.Attrs, o.ParentID = name, attrs, parent
+	o.Name, o.Attrs, o.ParentID = as.Name, objectText(as.Attrs), parent
 	o.ObservedAt, o.Described, o.touched = d.now.ObservedAt, true, true
 }
 
 // stat decides about one stat of the part in hand.
 func (d *decider) stat(i int) error {
-	st := d.now.Stats[i]
-	key := RowKey{d.Objects[d.now.key(st.Object)].ID, st.Day, st.Rule, st.Dims}
-	row := d.Rows[key]
-	if row == nil || row.removed {
-		row = &Row{RowKey: key}
+	st := &d.now.Stats[i]
+	key := d.now.rowKey(i)
+	o := d.now.objects[st.Object]
+	row := o.row(key)
+	if row == nil {
+		row = d.newRow(key)
 	}
 	if d.now.kind == source.KindCount {
-		return d.event(row, st)
+		return d.event(o, row, st)
 	}
-	others, outdated := d.otherNames(key)
+	others, outdated := d.otherNames(o, key)
 	hour := hourOf(st)
 	old := row.Metrics
 	if hour != allDay {
@@ -214,20 +323,35 @@ func (d *decider) stat(i int) error {
 	if err != nil {
 		return err
 	}
-	switch at := latest(row.at(hour), d.Newer[key.seen(hour)]); {
+	at, equal := row.at(hour), value.Equal(old)
+	if !o.inserted || o.sighted {
+		at = latest(at, d.Newer[key.seen(hour)])
+	}
+	switch {
 	case outdated, d.leftOut(key), d.now.ObservedAt.Before(at), d.now.ObservedAt.Equal(at) && !wins(value, old):
+		d.differs = d.differs || outdated || !equal
 		d.count("stats.unchanged")
 		return nil
-	case value.Equal(old) && len(others) == 0:
+	case equal && len(others) == 0:
 		d.count("stats.unchanged")
 		d.saw(key.Object, key.seen(hour))
+		o.sighted = true
 		return nil
 	}
 	for _, other := range others {
-		d.remove(other)
+		d.remove(o, other)
 	}
-	d.changed(row, row.at(hour).IsZero())
+	d.changed(o, row, row.at(hour).IsZero())
 	return d.set(row, hour, value, d.now.ObservedAt)
+}
+
+// newRow returns a row that is not there yet.
+func (d *decider) newRow(key RowKey) *Row {
+	if len(d.made) == cap(d.made) {
+		d.made = make([]Row, 0, max(len(d.now.Stats)/4, 1))
+	}
+	d.made = append(d.made, Row{RowKey: key})
+	return &d.made[len(d.made)-1]
 }
 
 // set writes a value into a row, by the kind of its source.
@@ -239,23 +363,24 @@ func (d *decider) set(row *Row, hour int, value metric.Set, at time.Time) error 
 }
 
 // event adds one event, if it was never counted.
-func (d *decider) event(row *Row, st event.Stat) error {
+func (d *decider) event(o *Object, row *Row, st *event.Stat) error {
 	hash := string(eventHash(d.now.Source, st.ID))
 	if !d.Events[hash] {
 		d.count("stats.unchanged")
 		return nil
 	}
 	delete(d.Events, hash)
-	d.changed(row, true)
+	d.changed(o, row, true)
 	return row.add(hourOf(st), st.Metrics, d.now.ObservedAt)
 }
 
 // changed counts a row that is about to change, and keeps it.
-func (d *decider) changed(row *Row, isNew bool) {
+func (d *decider) changed(o *Object, row *Row, isNew bool) {
+	d.wrote = true
 	d.count(map[bool]string{true: "stats.new", false: "stats.changed"}[isNew])
-	if d.Rows[row.RowKey] != row {
-		d.Rows[row.RowKey] = row
-		d.groups[row.group()] = append(d.groups[row.group()], row)
+	if !row.kept {
+		row.kept = true
+		o.add(row)
 	}
 	d.change(row.Object)
 	if d.days[row.Object] == nil {
@@ -266,10 +391,9 @@ func (d *decider) changed(row *Row, isNew bool) {
 
 // otherNames returns the rows of a row's group that have other dimension names,
 // which a newer stat removes; outdated says that one of them is the newer.
-func (d *decider) otherNames(key RowKey) (others []*Row, outdated bool) {
-	names := dimNames(key.Dims)
-	for _, r := range d.groups[key.group()] {
-		if r.removed || dimNames(r.Dims) == names {
+func (d *decider) otherNames(o *Object, key RowKey) (others []*Row, outdated bool) {
+	for r := range o.group(key.group()) {
+		if r.removed || r.Dims == key.Dims || dimNames(r.Dims) == dimNames(key.Dims) {
 			continue
 		}
 		if !d.lastSeen(r).Before(d.now.ObservedAt) {
@@ -298,29 +422,33 @@ func (d *decider) leftOut(key RowKey) bool {
 // answerSpan is longer than any two parts of one answer lie apart.
 const answerSpan = time.Second
 
-func (d *decider) remove(r *Row) {
-	d.changed(r, false)
+func (d *decider) remove(o *Object, r *Row) {
+	d.changed(o, r, false)
 	r.removed = true
 }
 
-// zeroAbsent makes zero what the answer does not name of the objects and days
-// whose stats it holds, unless a part of this answer or a newer one has named it.
-func (d *decider) zeroAbsent() error {
-	named := map[RowKey]map[int]bool{}
-	lists := map[group][]string{}
-	for i, st := range d.now.Stats {
-		key := RowKey{d.Objects[d.now.key(st.Object)].ID, st.Day, st.Rule, st.Dims}
-		if named[key] == nil {
-			named[key] = map[int]bool{}
-		}
-		named[key][hourOf(st)] = true
-		lists[key.group()] = d.now.names[i]
+// zeroAbsent makes zero what the answer does not name of an object's day whose
+// stats it holds, unless a part of this answer or a newer one has named it.
+func (d *decider) zeroAbsent(at *date) error {
+	type cell struct {
+		rule, dims string
+		hour       int
+	}
+	o := d.now.objects[at.object]
+	named := map[cell]bool{}
+	lists := map[string][]string{} // by rule
+	for _, i := range at.stats {
+		st := &d.now.Stats[i]
+		named[cell{st.Rule, st.Dims, hourOf(st)}] = true
+		lists[st.Rule] = d.now.names[i]
 	}
 	before := d.now.AnswerAt().Add(-time.Microsecond) // so that another part of this answer wins
-	for _, g := range slices.SortedFunc(maps.Keys(lists), compareGroups) {
+	for _, rule := range slices.Sorted(maps.Keys(lists)) {
+		g := group{o.ID, at.day, rule}
 		d.saw(g.object, g.seen())
-		for _, row := range d.groups[g] {
-			if err := d.zeroRow(row, named[row.RowKey], lists[g], before); err != nil {
+		for row := range o.group(g) {
+			isNamed := func(hour int) bool { return named[cell{rule, row.Dims, hour}] }
+			if err := d.zeroRow(o, row, isNamed, lists[rule], before); err != nil {
 				return err
 			}
 		}
@@ -328,13 +456,13 @@ func (d *decider) zeroAbsent() error {
 	return nil
 }
 
-func (d *decider) zeroRow(row *Row, named map[int]bool, list []string, at time.Time) error {
+func (d *decider) zeroRow(o *Object, row *Row, named func(hour int) bool, list []string, at time.Time) error {
 	hours := []int{allDay}
 	if d.now.kind == source.KindHour {
 		hours = slices.Sorted(maps.Keys(row.HoursAt))
 	}
 	for _, h := range hours {
-		if row.removed || named[h] || latest(row.at(h), d.Newer[row.seen(h)]).After(at) {
+		if row.removed || named(h) {
 			continue
 		}
 		old := row.Metrics
@@ -345,7 +473,11 @@ func (d *decider) zeroRow(row *Row, named map[int]bool, list []string, at time.T
 		if err != nil || value.Equal(old) {
 			continue // an error here would have been the old value's own
 		}
-		d.changed(row, false)
+		if latest(row.at(h), d.Newer[row.seen(h)]).After(at) {
+			d.differs = true
+			continue
+		}
+		d.changed(o, row, false)
 		if err := d.set(row, h, value, at); err != nil {
 			return err
 		}
@@ -377,20 +509,27 @@ func latest(a, b time.Time) time.Time {
 // collect puts what is to be written into the plan, in the order of its keys.
 func (d *decider) collect(plan *Plan) {
 	for _, o := range d.Objects {
-		if o.touched {
+		if o.touched || o.retold {
 			plan.Objects = append(plan.Objects, o)
 		}
-	}
-	slices.SortFunc(plan.Objects, func(a, b *Object) int { return cmp.Compare(a.ID, b.ID) })
-	for _, r := range d.Rows {
-		switch {
-		case r.removed:
-			plan.Removed = append(plan.Removed, r.RowKey)
-		case r.touched:
-			plan.Rows = append(plan.Rows, r)
+		for _, rows := range o.days {
+			for _, r := range rows {
+				switch {
+				case r.removed:
+					plan.Removed = append(plan.Removed, r.RowKey)
+				case r.touched && o.inserted:
+					plan.New = append(plan.New, r)
+				case r.touched:
+					plan.Rows = append(plan.Rows, r)
+				}
+			}
 		}
 	}
-	slices.SortFunc(plan.Rows, func(a, b *Row) int { return compareRows(a.RowKey, b.RowKey) })
+	plan.Counted = slices.Sorted(maps.Keys(d.counted))
+	slices.SortFunc(plan.Objects, func(a, b *Object) int { return cmp.Compare(a.ID, b.ID) })
+	byKey := func(a, b *Row) int { return compareRows(a.RowKey, b.RowKey) }
+	slices.SortFunc(plan.New, byKey)
+	slices.SortFunc(plan.Rows, byKey)
 	slices.SortFunc(plan.Removed, compareRows)
 }
 
@@ -401,3 +540,6 @@ func compareGroups(a, b group) int {
 func compareRows(a, b RowKey) int {
 	return cmp.Or(compareGroups(a.group(), b.group()), strings.Compare(a.Dims, b.Dims))
 }
+
+// sortedDays returns the days of a set in order.
+func sortedDays(set map[metric.Day]bool) []metric.Day { return slices.Sorted(maps.Keys(set)) }

@@ -63,14 +63,14 @@ const today = "2026-11-14"
 //	a1 day=2026-11-13 h=5 os=ios clicks=3      a stat
 func tell(t testing.TB, src *source.Source, text string) *Part {
 	t.Helper()
-	p, err := newPart(told(t, src, text), src)
+	p, err := newPart(toldPart(t, src, text), src)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
 
-func told(t testing.TB, src *source.Source, text string) event.Part {
+func toldPart(t testing.TB, src *source.Source, text string) event.Part {
 	t.Helper()
 	head, items, _ := strings.Cut(text, ";")
 	e := event.Part{Source: src.Name, Version: src.Hash}
@@ -172,6 +172,7 @@ type store struct {
 	objects map[ObjectKey]Object
 	rows    map[RowKey]Row
 	seen    []sighting
+	told    map[monthOf]month
 	events  map[string]bool
 }
 
@@ -182,7 +183,7 @@ type sighting struct {
 }
 
 func newStore(t testing.TB) *store {
-	return &store{t: t, objects: map[ObjectKey]Object{}, rows: map[RowKey]Row{}, events: map[string]bool{}}
+	return &store{t: t, objects: map[ObjectKey]Object{}, rows: map[RowKey]Row{}, told: map[monthOf]month{}, events: map[string]bool{}}
 }
 
 // apply handles a batch as a transaction does.
@@ -196,7 +197,7 @@ func (s *store) apply(parts ...*Part) Plan {
 		for key, known := range s.objects {
 			if known.ID == o.ID {
 				kept := *o
-				kept.touched, kept.inserted = false, false
+				kept.touched, kept.retold, kept.inserted, kept.reported, kept.sighted, kept.days = false, false, false, false, false, nil
 				s.objects[key] = kept
 			}
 		}
@@ -204,10 +205,15 @@ func (s *store) apply(parts ...*Part) Plan {
 	for _, key := range plan.Removed {
 		delete(s.rows, key)
 	}
-	for _, r := range plan.Rows {
+	for _, r := range slices.Concat(plan.New, plan.Rows) {
 		kept := *r
-		kept.touched = false
+		kept.touched, kept.kept = false, false
 		s.rows[r.RowKey] = kept
+	}
+	for key, m := range plan.Told {
+		var kept month
+		kept.read(m.bytes())
+		s.told[key] = kept
 	}
 	for i, o := range plan.Outcomes {
 		for _, what := range o.Seen {
@@ -233,9 +239,17 @@ func (s *store) state(parts []*Part) State {
 		}
 		state.Objects[key] = &o
 	}
+	bind(parts, state.Objects)
+	state.Told = months{}
+	for key, m := range s.told {
+		state.Told[key] = &m
+	}
+	passOver(parts, state.Told)
 	for key, r := range s.rows {
-		r.Hours, r.HoursAt = maps.Clone(r.Hours), maps.Clone(r.HoursAt)
-		state.Rows[key] = &r
+		r.Hours, r.HoursAt, r.kept = maps.Clone(r.Hours), maps.Clone(r.HoursAt), true
+		if s.compared(parts, key) {
+			state.Rows[key] = &r
+		}
 	}
 	asked := map[int64]bool{}
 	for _, what := range digests(parts, state) {
@@ -256,6 +270,15 @@ func (s *store) state(parts []*Part) State {
 	return state
 }
 
+// compared reports whether a row is of a date that is not passed over.
+func (s *store) compared(parts []*Part, key RowKey) bool {
+	return slices.ContainsFunc(parts, func(p *Part) bool {
+		return slices.ContainsFunc(p.dates, func(d date) bool {
+			return !d.same && p.objects[d.object].ID == key.Object && d.day == key.Day
+		})
+	})
+}
+
 func (s *store) insert(key ObjectKey, m mention) Object {
 	told := m.part.Objects[m.index]
 	o := Object{ID: int64(len(s.objects) + 1), Name: key.Key, Attrs: []byte("{}")}
@@ -263,7 +286,8 @@ func (s *store) insert(key ObjectKey, m mention) Object {
 		o.ParentID = s.objects[parent].ID
 	}
 	if told.Described {
-		o.Name, o.Attrs, o.ObservedAt, o.Described = told.Name, canonical(told.Attrs), m.part.ObservedAt, true
+		o.Name, o.Attrs, o.ObservedAt, o.Described = told.Name, objectText(told.Attrs), m.part.ObservedAt, true
+		o.told = m.part.tellObject(m.index)
 	}
 	return o
 }

@@ -69,7 +69,18 @@ func resolve(ctx context.Context, tx pgx.Tx, parts []*Part) (map[ObjectKey]*Obje
 			return nil, err
 		}
 	}
+	bind(parts, objects)
 	return objects, nil
+}
+
+// bind gives the parts their objects.
+func bind(parts []*Part, objects map[ObjectKey]*Object) {
+	for _, p := range parts {
+		p.objects = make([]*Object, len(p.Objects))
+		for i := range p.Objects {
+			p.objects[i] = objects[p.key(i)]
+		}
+	}
 }
 
 func selectIDs(ctx context.Context, tx pgx.Tx, keys []ObjectKey) (map[ObjectKey]*Object, error) {
@@ -110,6 +121,7 @@ func insertLevel(ctx context.Context, tx pgx.Tx, keys []ObjectKey, named map[Obj
 		parents               = make([]*int64, len(keys))
 		depths                = make([]int, len(keys))
 		titles, attrs         = make([]string, len(keys)), make([]string, len(keys))
+		tolds                 = make([]*int64, len(keys))
 		times                 = make([]pgtype.Timestamptz, len(keys))
 		made                  = make(map[ObjectKey]*Object, len(keys))
 	)
@@ -123,17 +135,19 @@ func insertLevel(ctx context.Context, tx pgx.Tx, keys []ObjectKey, named map[Obj
 		}
 		times[i] = pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}
 		if told.Described {
-			o.Name, o.Attrs, o.ObservedAt, o.Described = told.Name, canonical(told.Attrs), m.part.ObservedAt, true
+			o.Name, o.Attrs, o.ObservedAt, o.Described = told.Name, objectText(told.Attrs), m.part.ObservedAt, true
+			o.told = m.part.tellObject(m.index)
 			times[i] = pgtype.Timestamptz{Time: o.ObservedAt, Valid: true}
+			tolds[i] = o.told.column()
 		}
 		depths[i], titles[i], attrs[i] = m.part.depth[m.index], o.Name, string(o.Attrs)
 		made[key] = o
 	}
 	rows, err := tx.Query(ctx, `
-		INSERT INTO objects (source, type, key, parent_id, depth, name, attrs, observed_at)
-		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::smallint[], $6::text[], $7::jsonb[], $8::timestamptz[])
+		INSERT INTO objects (source, type, key, parent_id, depth, name, attrs, observed_at, told)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::smallint[], $6::text[], $7::jsonb[], $8::timestamptz[], $9::bigint[])
 		ON CONFLICT DO NOTHING
-		RETURNING id, source, type, key`, sources, types, names, parents, depths, titles, attrs, times)
+		RETURNING id, source, type, key`, sources, types, names, parents, depths, titles, attrs, times, tolds)
 	if err != nil {
 		return err
 	}
@@ -162,7 +176,7 @@ func insertLevel(ctx context.Context, tx pgx.Tx, keys []ObjectKey, named map[Obj
 
 // lock locks, in the order of their ids, the objects that the parts describe or
 // hold stats of, and reads them. Those that are only named as parents stay free.
-func lock(ctx context.Context, tx pgx.Tx, parts []*Part, objects map[ObjectKey]*Object) error {
+func lock(ctx context.Context, tx pgx.Tx, parts []*Part) error {
 	byID := map[int64]*Object{}
 	want := func(o *Object) {
 		if !o.inserted {
@@ -172,18 +186,18 @@ func lock(ctx context.Context, tx pgx.Tx, parts []*Part, objects map[ObjectKey]*
 	for _, p := range parts {
 		for i, o := range p.Objects {
 			if o.Described {
-				want(objects[p.key(i)])
+				want(p.objects[i])
 			}
 		}
-		for _, st := range p.Stats {
-			want(objects[p.key(st.Object)])
+		for _, d := range p.dates {
+			want(p.objects[d.object])
 		}
 	}
 	if len(byID) == 0 {
 		return nil
 	}
 	rows, err := tx.Query(ctx, `
-		SELECT id, coalesce(parent_id, 0), name, attrs, observed_at FROM objects
+		SELECT id, coalesce(parent_id, 0), name, attrs, observed_at, coalesce(told, 0) FROM objects
 		WHERE id = ANY($1) ORDER BY id
 		FOR NO KEY UPDATE`, slices.Sorted(maps.Keys(byID)))
 	if err != nil {
@@ -191,10 +205,11 @@ func lock(ctx context.Context, tx pgx.Tx, parts []*Part, objects map[ObjectKey]*
 	}
 	var o Object
 	var at pgtype.Timestamptz
-	_, err = pgx.ForEachRow(rows, []any{&o.ID, &o.ParentID, &o.Name, &o.Attrs, &at}, func() error {
-		o.Attrs = canonical(o.Attrs)
+	var digest int64
+	_, err = pgx.ForEachRow(rows, []any{&o.ID, &o.ParentID, &o.Name, &o.Attrs, &at, &digest}, func() error {
 		o.Described = at.InfinityModifier == pgtype.Finite
 		o.ObservedAt = at.Time
+		o.told = told(digest)
 		*byID[o.ID] = o
 		o.Attrs = nil
 		return nil
@@ -210,26 +225,43 @@ func updateObjects(ctx context.Context, tx pgx.Tx, objects []*Object) error {
 		ids, parents []int64
 		names, attrs []string
 		times        []time.Time
+		tolds        []*int64
+		changed      []bool
 	)
 	for _, o := range objects {
 		ids, parents = append(ids, o.ID), append(parents, o.ParentID)
 		names, attrs, times = append(names, o.Name), append(attrs, string(o.Attrs)), append(times, o.ObservedAt)
+		tolds, changed = append(tolds, o.told.column()), append(changed, o.touched)
 	}
 	_, err := tx.Exec(ctx, `
 		UPDATE objects o SET parent_id = nullif(u.parent_id, 0), name = u.name, attrs = u.attrs,
-			observed_at = u.observed_at, changed_at = now()
-		FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::jsonb[], $5::timestamptz[])
-			AS u(id, parent_id, name, attrs, observed_at)
-		WHERE o.id = u.id`, ids, parents, names, attrs, times)
+			observed_at = u.observed_at, told = u.told, changed_at = CASE WHEN u.changed THEN now() ELSE o.changed_at END
+		FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::jsonb[], $5::timestamptz[], $6::bigint[], $7::boolean[])
+			AS u(id, parent_id, name, attrs, observed_at, told, changed)
+		WHERE o.id = u.id`, ids, parents, names, attrs, times, tolds, changed)
 	return err
+}
+
+// column is a digest as a column holds it.
+func (t told) column() *int64 {
+	if t == 0 {
+		return nil
+	}
+	n := int64(t)
+	return &n
+}
+
+// objectText is what attributes are where there are none.
+func objectText(attrs []byte) []byte {
+	if len(attrs) == 0 {
+		return []byte("{}")
+	}
+	return attrs
 }
 
 // canonical returns a JSON object's one spelling here, whoever wrote it.
 func canonical(attrs []byte) []byte {
-	if len(attrs) == 0 {
-		return []byte("{}")
-	}
-	d := json.NewDecoder(bytes.NewReader(attrs))
+	d := json.NewDecoder(bytes.NewReader(objectText(attrs)))
 	d.UseNumber()
 	var v map[string]any
 	if err := d.Decode(&v); err != nil {

@@ -1,6 +1,7 @@
 package delta
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -22,6 +23,17 @@ type Part struct {
 	location   *time.Location
 	depth      []int      // of each object
 	names      [][]string // of each stat: the metrics that its rule lists; nil: it sets all
+	dates      []date     // the stats by object and day
+	objects    []*Object  // what each object is in PostgreSQL, once it was resolved
+}
+
+// A date is what a part says of one day of an object.
+type date struct {
+	object int // index in Objects
+	day    metric.Day
+	stats  []int // indexes in Stats, in their order
+	told   told
+	same   bool // the rows say the same already: they are not looked at
 }
 
 // newPart checks that a part fits its source file.
@@ -37,54 +49,128 @@ func newPart(e event.Part, src *source.Source) (*Part, error) {
 		}
 		p.depth[i] = t.Depth
 	}
-	for i, st := range e.Stats {
-		if st.Object < 0 || st.Object >= len(e.Objects) || (p.kind != source.KindTotal) != (st.Hour != nil) {
-			return nil, fmt.Errorf("stats[%d]: object %d or its hour does not fit source %s, kind %s", i, st.Object, e.Source, p.kind)
+	if err := p.readRules(src); err != nil {
+		return nil, err
+	}
+	p.dates = p.sortDates()
+	return p, nil
+}
+
+// readRules checks the stats and looks up what the rule of each lists. Stats of
+// one rule follow one another.
+func (p *Part) readRules(src *source.Source) error {
+	var typ, name string
+	var rule *source.StatRule
+	for i := range p.Stats {
+		st := &p.Stats[i]
+		if st.Object < 0 || st.Object >= len(p.Objects) || (p.kind != source.KindTotal) != (st.Hour != nil) {
+			return fmt.Errorf("stats[%d]: object %d or its hour does not fit source %s, kind %s", i, st.Object, p.Source, p.kind)
 		}
-		rule, ok := src.StatRule(e.Objects[st.Object].Type, st.Rule)
-		if !ok {
-			return nil, fmt.Errorf("stats[%d]: no rule %q for type %s in version %s", i, st.Rule, e.Objects[st.Object].Type, e.Version)
+		if t := p.Objects[st.Object].Type; rule == nil || t != typ || st.Rule != name {
+			var ok bool
+			if rule, ok = src.StatRule(t, st.Rule); !ok {
+				return fmt.Errorf("stats[%d]: no rule %q for type %s in version %s", i, st.Rule, t, p.Version)
+			}
+			typ, name = t, st.Rule
 		}
 		if !rule.Metrics.All {
 			p.names[i] = rule.Metrics.Names
 		}
 	}
-	p.dropRepeated()
-	return p, nil
+	return nil
 }
 
-// dropRepeated keeps, of a stat that a part holds twice, the last.
-func (p *Part) dropRepeated() {
-	if p.kind == source.KindCount {
-		return // these add up
+// sortDates puts the stats of one object and day together, of one that the part
+// holds twice the last.
+func (p *Part) sortDates() []date {
+	order := make([]int, len(p.Stats))
+	for i := range order {
+		order[i] = i
+	}
+	byDate := func(a, b int) int {
+		return cmp.Or(cmp.Compare(p.Stats[a].Object, p.Stats[b].Object), cmp.Compare(p.Stats[a].Day, p.Stats[b].Day))
+	}
+	if !slices.IsSortedFunc(order, byDate) {
+		slices.SortStableFunc(order, byDate)
+	}
+	var dates []date
+	var text []byte
+	for len(order) > 0 {
+		n := 1
+		for n < len(order) && byDate(order[0], order[n]) == 0 {
+			n++
+		}
+		d := date{object: p.Stats[order[0]].Object, day: p.Stats[order[0]].Day, stats: order[:n:n]}
+		if p.kind != source.KindCount { // events add up
+			d.stats = p.dropRepeated(d.stats)
+			d.told, text = p.tell(d.stats, text[:0])
+		}
+		dates, order = append(dates, d), order[n:]
+	}
+	return dates
+}
+
+// dropRepeated keeps, of stats of one row and hour, the last.
+func (p *Part) dropRepeated(stats []int) []int {
+	if len(stats) < 2 {
+		return stats
 	}
 	type cell struct {
-		object     int
-		day        metric.Day
-		hour       int
 		rule, dims string
+		hour       int
 	}
-	last := make(map[cell]int, len(p.Stats))
-	for i, st := range p.Stats {
-		last[cell{st.Object, st.Day, hourOf(st), st.Rule, st.Dims}] = i
+	of := func(i int) cell { st := &p.Stats[i]; return cell{st.Rule, st.Dims, hourOf(st)} }
+	if len(stats) == 2 && of(stats[0]) != of(stats[1]) {
+		return stats
 	}
-	if len(last) == len(p.Stats) {
-		return
+	last := make(map[cell]int, len(stats))
+	for _, i := range stats {
+		last[of(i)] = i
 	}
-	var stats []event.Stat
-	var names [][]string
-	for i, st := range p.Stats {
-		if last[cell{st.Object, st.Day, hourOf(st), st.Rule, st.Dims}] == i {
-			stats, names = append(stats, st), append(names, p.names[i])
+	if len(last) == len(stats) {
+		return stats
+	}
+	return slices.DeleteFunc(stats, func(i int) bool { return last[of(i)] != i })
+}
+
+// A told is a digest of what a part said of something: equal ones said the same.
+// 0 stands for no word.
+type told uint64
+
+// tell returns the digest of stats, under the version of the source file that
+// says what they mean. Text is memory to use.
+func (p *Part) tell(stats []int, text []byte) (told, []byte) {
+	text = append(text, p.Version...)
+	for _, i := range stats {
+		st := &p.Stats[i]
+		text = append(binary.LittleEndian.AppendUint32(text, uint32(len(st.Rule))), st.Rule...)
+		text = append(binary.LittleEndian.AppendUint32(text, uint32(len(st.Dims))), st.Dims...)
+		text = append(text, byte(hourOf(st)))
+		text = binary.LittleEndian.AppendUint32(text, uint32(len(st.Metrics)))
+		for _, m := range st.Metrics {
+			text = append(append(text, byte(len(m.Name))), m.Name...)
+			text = binary.LittleEndian.AppendUint64(text, uint64(m.Value))
 		}
 	}
-	p.Stats, p.names = stats, names
+	return tellText(text), text
+}
+
+// tellObject returns the digest of what describes an object.
+func (p *Part) tellObject(i int) told {
+	o := &p.Objects[i]
+	parent, _ := p.parentKey(i)
+	return told(digest("described", parent.Type, parent.Key, o.Name, string(o.Attrs)))
+}
+
+func tellText(text []byte) told {
+	sum := sha256.Sum256(text)
+	return told(max(binary.BigEndian.Uint64(sum[:8]), 1))
 }
 
 // allDay is the hour of a stat that has none.
 const allDay = -1
 
-func hourOf(st event.Stat) int {
+func hourOf(st *event.Stat) int {
 	if st.Hour == nil {
 		return allDay
 	}
@@ -137,10 +223,23 @@ type RowKey struct {
 	Rule, Dims string
 }
 
+// rowKey is the row of a stat.
+func (p *Part) rowKey(i int) RowKey {
+	st := &p.Stats[i]
+	return RowKey{p.objects[st.Object].ID, st.Day, st.Rule, st.Dims}
+}
+
 // seen names one hour (or all day) of a row in the ledger: 64 bits of a hash, so
 // that a part of 1,000 stats that found nothing new costs 8 KB.
 func (k RowKey) seen(hour int) int64 {
-	return digest("stat", strconv.FormatInt(k.Object, 10), strconv.Itoa(int(k.Day)), k.Rule, k.Dims, strconv.Itoa(hour))
+	text := make([]byte, 0, 128)
+	text = strconv.AppendInt(append(text, "stat\x00"...), k.Object, 10)
+	text = strconv.AppendInt(append(text, 0), int64(k.Day), 10)
+	text = append(append(text, 0), k.Rule...)
+	text = append(append(text, 0), k.Dims...)
+	text = strconv.AppendInt(append(text, 0), int64(hour), 10)
+	sum := sha256.Sum256(text)
+	return int64(binary.BigEndian.Uint64(sum[:8]))
 }
 
 // seen names in the ledger all stats of a group: that an answer held any of them.
@@ -168,14 +267,4 @@ func digest(parts ...string) int64 {
 func eventHash(source, id string) []byte {
 	sum := sha256.Sum256([]byte(source + "\x00" + id))
 	return sum[:16]
-}
-
-// sortedDays returns the days of a set in order.
-func sortedDays(set map[metric.Day]bool) []metric.Day {
-	days := make([]metric.Day, 0, len(set))
-	for d := range set {
-		days = append(days, d)
-	}
-	slices.Sort(days)
-	return days
 }

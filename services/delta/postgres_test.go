@@ -105,7 +105,7 @@ func (b *bench) batch(texts ...string) pipeline.Batch {
 	b.t.Helper()
 	var in pipeline.Batch
 	for _, text := range texts {
-		body, err := json.Marshal(told(b.t, b.src, text))
+		body, err := toldPart(b.t, b.src, text).AppendJSON(nil)
 		if err != nil {
 			b.t.Fatal(err)
 		}
@@ -265,7 +265,9 @@ func sideBySide(t *testing.T, b *bench) {
 	}
 }
 
-func (b *bench) clear() { b.exec(`TRUNCATE objects, stats, ledger, events, tags RESTART IDENTITY`) }
+func (b *bench) clear() {
+	b.exec(`TRUNCATE objects, stats, told, ledger, events, tags RESTART IDENTITY`)
+}
 
 func TestMonthsAreMadeSideBySide(t *testing.T) {
 	b := newBench(t, total)

@@ -15,6 +15,7 @@ type Row struct {
 	HoursAt    map[int]time.Time  // kind hour: when each hour was observed
 	ObservedAt time.Time          // zero: there is no such row yet
 
+	kept    bool // it is among its object's rows
 	touched bool // to be written
 	removed bool // to be deleted
 }

@@ -28,11 +28,16 @@ func readNewer(ctx context.Context, tx pgx.Tx, parts []*Part, state State) (map[
 		if p.absentZero {
 			at = p.AnswerAt().Add(-time.Microsecond) // the other parts of this answer too
 		}
-		lo, hi := p.seenObjects(state)
+		lo, hi := p.seenObjects()
 		sources, times, lows, high = append(sources, p.Source), append(times, at), append(lows, lo), append(high, hi)
 	}
 	if err := checkHorizon(ctx, tx, sources, times); err != nil {
 		return nil, err
+	}
+	newer := map[int64]time.Time{}
+	keys := digests(parts, state)
+	if len(keys) == 0 {
+		return newer, nil
 	}
 	rows, err := tx.Query(ctx, `
 		WITH part AS (
@@ -44,11 +49,10 @@ func readNewer(ctx context.Context, tx pgx.Tx, parts []*Part, state State) (map[
 		)
 		SELECT max(n.observed_at), h FROM newer n, unnest(n.seen) AS h
 		JOIN unnest($5::bigint[]) AS k(h) USING (h)
-		GROUP BY h`, sources, times, lows, high, digests(parts, state))
+		GROUP BY h`, sources, times, lows, high, keys)
 	if err != nil {
 		return nil, err
 	}
-	newer := map[int64]time.Time{}
 	var at time.Time
 	var h int64
 	_, err = pgx.ForEachRow(rows, []any{&at, &h}, func() error { newer[h] = at; return nil })
@@ -75,20 +79,26 @@ func checkHorizon(ctx context.Context, tx pgx.Tx, sources []string, times []time
 }
 
 // seenObjects returns the lowest and the highest id of the objects that a part
-// may have seen.
-func (p *Part) seenObjects(state State) (lo, hi int64) {
+// may change.
+func (p *Part) seenObjects() (lo, hi int64) {
 	lo = math.MaxInt64
+	p.eachCompared(func(o *Object) { lo, hi = min(lo, o.ID), max(hi, o.ID) })
+	return lo, hi
+}
+
+// eachCompared calls f for the objects that may have been seen and are not
+// passed over.
+func (p *Part) eachCompared(f func(o *Object)) {
 	for i, o := range p.Objects {
-		if o.Described {
-			id := state.Objects[p.key(i)].ID
-			lo, hi = min(lo, id), max(hi, id)
+		if o.Described && !p.objects[i].inserted {
+			f(p.objects[i])
 		}
 	}
-	for _, st := range p.Stats {
-		id := state.Objects[p.key(st.Object)].ID
-		lo, hi = min(lo, id), max(hi, id)
+	for _, d := range p.dates {
+		if o := p.objects[d.object]; !d.same && !o.inserted {
+			f(o)
+		}
 	}
-	return lo, hi
 }
 
 // digests returns the names in the ledger of all that parts may change, and of
@@ -99,22 +109,27 @@ func digests(parts []*Part, state State) []int64 {
 	whole := map[group]bool{}
 	for _, p := range parts {
 		for i, o := range p.Objects {
-			if o.Described {
-				keys = append(keys, seenObject(state.Objects[p.key(i)].ID))
+			if o.Described && !p.objects[i].inserted {
+				keys = append(keys, seenObject(p.objects[i].ID))
 			}
 		}
 		if p.kind == source.KindCount {
 			continue // events are told apart by their ids
 		}
-		for _, st := range p.Stats {
-			key := RowKey{state.Objects[p.key(st.Object)].ID, st.Day, st.Rule, st.Dims}
-			keys = append(keys, key.seen(hourOf(st)))
-			names := dimNames(st.Dims)
-			if known, ok := groups[key.group()]; ok && known != names {
-				names = mixed
+		for _, d := range p.dates {
+			if d.same || p.objects[d.object].inserted {
+				continue
 			}
-			groups[key.group()] = names
-			whole[key.group()] = whole[key.group()] || p.absentZero
+			for _, i := range d.stats {
+				st, key := &p.Stats[i], p.rowKey(i)
+				keys = append(keys, key.seen(hourOf(st)))
+				names := dimNames(st.Dims)
+				if known, ok := groups[key.group()]; ok && known != names {
+					names = mixed
+				}
+				groups[key.group()] = names
+				whole[key.group()] = whole[key.group()] || p.absentZero
+			}
 		}
 	}
 	for g, is := range whole {

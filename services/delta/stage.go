@@ -118,8 +118,8 @@ func (s *Stage) results(in pipeline.Batch, parts []*Part, outcomes []Outcome) ([
 // deadlocks with the writers of other months.
 func (s *Stage) makeMonths(ctx context.Context, parts []*Part) error {
 	for _, p := range parts {
-		for _, st := range p.Stats {
-			month := firstOfMonth(st.Day)
+		for _, d := range p.dates {
+			month := firstOfMonth(d.day)
 			if _, known := s.months.Load(month); known {
 				continue
 			}

@@ -27,10 +27,14 @@ func read(ctx context.Context, tx pgx.Tx, parts []*Part) (State, error) {
 		return State{}, fmt.Errorf("objects: %w", err)
 	}
 	state := State{Objects: objects}
-	if err := lock(ctx, tx, parts, state.Objects); err != nil {
+	if err := lock(ctx, tx, parts); err != nil {
 		return State{}, fmt.Errorf("lock objects: %w", err)
 	}
-	if state.Rows, err = readRows(ctx, tx, parts, objects); err != nil {
+	if state.Told, err = readTold(ctx, tx, parts); err != nil {
+		return State{}, fmt.Errorf("read what was told: %w", err)
+	}
+	passOver(parts, state.Told)
+	if state.Rows, err = readRows(ctx, tx, parts); err != nil {
 		return State{}, fmt.Errorf("read stats: %w", err)
 	}
 	if state.Newer, err = readNewer(ctx, tx, parts, state); err != nil {
@@ -43,17 +47,17 @@ func read(ctx context.Context, tx pgx.Tx, parts []*Part) (State, error) {
 }
 
 // readRows reads all stats of the objects and days that the parts name, but
-// those of objects that were made just now.
-func readRows(ctx context.Context, tx pgx.Tx, parts []*Part, objects map[ObjectKey]*Object) (map[RowKey]*Row, error) {
+// those that are passed over and those of objects that were made just now.
+func readRows(ctx context.Context, tx pgx.Tx, parts []*Part) (map[RowKey]*Row, error) {
 	type objectDay struct {
 		object int64
 		day    metric.Day
 	}
 	wanted := map[objectDay]bool{}
 	for _, p := range parts {
-		for _, st := range p.Stats {
-			if o := objects[p.key(st.Object)]; !o.inserted {
-				wanted[objectDay{o.ID, st.Day}] = true
+		for _, d := range p.dates {
+			if o := p.objects[d.object]; !o.inserted && !d.same {
+				wanted[objectDay{o.ID, d.day}] = true
 			}
 		}
 	}
@@ -79,7 +83,7 @@ func readRows(ctx context.Context, tx pgx.Tx, parts []*Part, objects map[ObjectK
 	var r Row
 	var metrics, hours, hoursAt []byte
 	_, err = pgx.ForEachRow(rows, []any{&r.Object, &r.Day, &r.Rule, &r.Dims, &metrics, &hours, &hoursAt, &r.ObservedAt}, func() (err error) {
-		row := Row{RowKey: r.RowKey, ObservedAt: r.ObservedAt}
+		row := Row{RowKey: r.RowKey, ObservedAt: r.ObservedAt, kept: true}
 		if row.Metrics, err = names.Read(metrics); err != nil {
 			return err
 		}
@@ -142,7 +146,8 @@ func insertEvents(ctx context.Context, tx pgx.Tx, parts []*Part) (map[string]boo
 	return fresh, err
 }
 
-// write writes a plan: one statement a table.
+// write writes a plan: one statement a table, and one more for what no other
+// worker can have.
 func write(ctx context.Context, tx pgx.Tx, plan Plan) error {
 	if err := updateObjects(ctx, tx, plan.Objects); err != nil {
 		return fmt.Errorf("write objects: %w", err)
@@ -150,10 +155,40 @@ func write(ctx context.Context, tx pgx.Tx, plan Plan) error {
 	if err := removeRows(ctx, tx, plan.Removed); err != nil {
 		return fmt.Errorf("remove stats: %w", err)
 	}
+	if err := copyRows(ctx, tx, plan.New); err != nil {
+		return fmt.Errorf("copy stats: %w", err)
+	}
 	if err := upsertRows(ctx, tx, plan.Rows); err != nil {
 		return fmt.Errorf("write stats: %w", err)
 	}
-	return nil
+	if err := writeTold(ctx, tx, plan.Told); err != nil {
+		return fmt.Errorf("write what was told: %w", err)
+	}
+	return forgetTold(ctx, tx, plan.Counted)
+}
+
+// copyRows writes rows that cannot be there: PostgreSQL takes a COPY in half the
+// time of an upsert.
+func copyRows(ctx context.Context, tx pgx.Tx, rows []*Row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	columns := []string{"object_id", "day", "rule", "dims", "metrics", "hours", "hours_at", "observed_at"}
+	values := make([]any, len(columns))
+	_, err := tx.CopyFrom(ctx, pgx.Identifier{"stats"}, columns, pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
+		r := rows[i]
+		hours, err := jsonOf(r.Hours)
+		if err != nil {
+			return nil, err
+		}
+		hoursAt, err := jsonOf(r.HoursAt)
+		if err != nil {
+			return nil, err
+		}
+		values = append(values[:0], r.Object, r.Day.Time(), r.Rule, r.Dims, r.Metrics.AppendJSON(nil), hours, hoursAt, r.ObservedAt)
+		return values, nil
+	}))
+	return err
 }
 
 func removeRows(ctx context.Context, tx pgx.Tx, keys []RowKey) error {

@@ -124,7 +124,7 @@ func (c *computer) renderer(sourceName string) (*renderer, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &renderer{metricPlaces: &c.places, spec: &src.Rollup, dayNames: map[metric.Day]string{}}
+	r := &renderer{metricPlaces: &c.places, spec: &src.Rollup}
 	c.renderers[sourceName] = r
 	return r, nil
 }

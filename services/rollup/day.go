@@ -164,19 +164,8 @@ func (d *Day) hour(h int) *sums {
 // A renderer writes days as a document holds them.
 type renderer struct {
 	*metricPlaces
-	order    []int
-	spec     *source.Rollup
-	dayNames map[metric.Day]string
-}
-
-// name is a day's name, made once.
-func (r *renderer) name(day metric.Day) string {
-	name, ok := r.dayNames[day]
-	if !ok {
-		name = day.String()
-		r.dayNames[day] = name
-	}
-	return name
+	order []int
+	spec  *source.Rollup
 }
 
 const maxBy = 50 // entries of a breakdown; a day with more has none

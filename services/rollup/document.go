@@ -135,7 +135,7 @@ func (d *Document) days(dst []byte) []byte {
 func (d *Document) eachDay(dst []byte, prefix string) (_ []byte, without []metric.Day) {
 	for _, day := range slices.Sorted(maps.Keys(d.Days)) {
 		var ok bool
-		if dst, ok = d.render.day(dst, prefix+d.render.name(day), d.Days[day]); !ok {
+		if dst, ok = d.render.day(dst, prefix+day.String(), d.Days[day]); !ok {
 			without = append(without, day)
 		}
 	}

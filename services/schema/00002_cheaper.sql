@@ -14,6 +14,14 @@ ALTER TABLE leat.dirty DROP CONSTRAINT dirty_pkey;
 DROP INDEX leat.dirty_object;
 ALTER TABLE leat.dirty ADD PRIMARY KEY (object_id, id);
 
--- Internal: a digest of all that the part which spoke of the object last said of
--- it, if the rows say the same; null else.
+-- Internal: digests of what was said last, while the rows say the same. What
+-- describes an object:
 ALTER TABLE leat.objects ADD COLUMN told bigint;
+
+-- and its stats: eight bytes for each day of a month, zeros where it is not known.
+CREATE TABLE leat.told (
+	object_id bigint NOT NULL,
+	month     int NOT NULL, -- its first day, from 1970-01-01 on
+	days      bytea NOT NULL,
+	PRIMARY KEY (object_id, month)
+);
