@@ -19,12 +19,16 @@ func (c *cutter) object(l *level, r *rulePlan, over *node) (*node, string) {
 			return nil, reason
 		}
 	}
+	if o.last != nil && o.last.parent == parent && o.fields.same(l) {
+		return o.last, ""
+	}
 	if c.key, reason = c.keyText(c.key[:0], l, o.key); reason != "" {
 		return nil, o.typ + ": " + reason
 	}
 	if reason = c.describe(l, o); reason != "" {
 		return nil, o.typ + ": " + reason
 	}
+	o.fields.keep(l)
 	if last := o.last; last != nil && last.parent == parent && last.key == string(c.key) && last.name == string(c.name) && bytes.Equal(last.attrs, c.attrs) {
 		return last, ""
 	}

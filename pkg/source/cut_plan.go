@@ -44,6 +44,7 @@ type objectPlan struct {
 	attributes []field   // sorted by name
 	parent     *parentPlan
 	last       *node // of the row before: rows of one object follow one another
+	fields     glimpse
 }
 
 type parentPlan struct {
@@ -78,6 +79,16 @@ type textPlan struct {
 type textPart struct {
 	piece
 	slot int
+}
+
+// slots appends the places of the fields that the text reads.
+func (t *textPlan) slots(slots []int) []int {
+	for _, p := range t.parts {
+		if p.slot >= 0 {
+			slots = append(slots, p.slot)
+		}
+	}
+	return slots
 }
 
 // planner compiles the rules of one source.
@@ -195,6 +206,7 @@ func (p planner) object(l *level, r *ObjectRule) (o *objectPlan, err error) {
 		}
 	}
 	o.attributes = l.fields(slices.Compact(slices.Sorted(slices.Values(r.Attributes))))
+	o.fields = glimpseOf(o)
 	if r.Parent == nil {
 		return o, nil
 	}
@@ -313,11 +325,7 @@ func (l *level) seeks() bool {
 // and ids, days and hours.
 func (l *level) columns() []string {
 	var slots []int
-	text := func(t *textPlan) {
-		for _, p := range t.parts {
-			slots = append(slots, p.slot)
-		}
-	}
+	text := func(t *textPlan) { slots = t.slots(slots) }
 	for _, r := range l.rules {
 		if r.object != nil {
 			text(r.object.key)

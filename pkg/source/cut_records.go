@@ -2,6 +2,7 @@ package source
 
 import (
 	"encoding/json"
+	"slices"
 
 	"github.com/leatflow/leat/pkg/event"
 )
@@ -32,6 +33,7 @@ type records struct {
 	objects []event.Object
 	nodes   []*node // that described each object, or named it
 	index   map[objectID]int
+	places  []int // of another's objects, when they are taken
 	stats   []event.Stat
 	count   int  // described objects and stats
 	size    int  // of the JSON, estimated
@@ -123,7 +125,8 @@ func (r *records) described(n *node) bool {
 
 // take adds what another describes and names, and the first stats of it.
 func (r *records) take(from *records, stats int) {
-	places := make([]int, len(from.objects))
+	places := slices.Grow(r.places[:0], len(from.objects))[:len(from.objects)]
+	r.places = places
 	for i, n := range from.nodes {
 		if from.objects[i].Described {
 			r.describe(n)
@@ -159,13 +162,14 @@ func (r *records) holds(other *records) bool {
 // clear empties r; what it held is its taker's.
 func (r *records) clear(run int) {
 	clear(r.index)
-	*r = records{run: run, index: r.index}
+	clear(r.nodes)
+	*r = records{run: run, index: r.index, nodes: r.nodes[:0], places: r.places}
 }
 
 // reuse empties r and keeps its memory.
 func (r *records) reuse(run int) {
 	clear(r.index)
-	*r = records{run: run, index: r.index, objects: r.objects[:0], nodes: r.nodes[:0], stats: r.stats[:0]}
+	*r = records{run: run, index: r.index, objects: r.objects[:0], nodes: r.nodes[:0], places: r.places, stats: r.stats[:0]}
 }
 
 // sorted returns the objects with parents before children, and moves the stats

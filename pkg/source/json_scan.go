@@ -74,6 +74,9 @@ func firstOf(b []byte, i int, closing byte, depth int) (_ int, more, ok bool) {
 // nextOf passes over the comma before the next of an object or array, or over
 // the bracket behind the last.
 func nextOf(b []byte, i int, closing byte) (_ int, more, ok bool) {
+	if i+1 < len(b) && b[i] == ',' && b[i+1] > ' ' { // as most are written
+		return i + 1, true, true
+	}
 	i = skipSpace(b, i)
 	switch {
 	case i < len(b) && b[i] == ',':
@@ -102,11 +105,13 @@ func afterName(b []byte, i int) (int, bool) {
 
 // skipSpace returns where the space that begins at i ends.
 func skipSpace(b []byte, i int) int {
-	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\t' || b[i] == '\r') {
+	for i < len(b) && b[i] <= ' ' && isSpace(b[i]) {
 		i++
 	}
 	return i
 }
+
+func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' }
 
 func stringEnd(b []byte, i int) (int, bool) {
 	for i++; i < len(b); i++ {
@@ -197,25 +202,33 @@ var millionths = [...]uint64{1_000_000, 100_000, 10_000, 1_000, 100, 10, 1}
 // plainNumber reads a number of at most 12 digits before the point and 6 after
 // it. Any other, or what is none, is not ok and left to numberEnd.
 func plainNumber(b []byte, i int) (v metric.Value, end int, ok bool) {
-	start, places, u := i, 0, uint64(0)
-	for ; i < len(b) && isDigit(b[i]); i++ {
-		u = u*10 + uint64(b[i]-'0')
+	u, whole := leadingDigits(b[i:], 0)
+	if whole == 0 || whole > 12 || (whole > 1 && b[i] == '0') {
+		return 0, i, false
 	}
-	whole := i - start
-	if whole == 0 || whole > 12 || (whole > 1 && b[start] == '0') {
-		return 0, start, false
-	}
-	if i < len(b) && b[i] == '.' {
-		for i++; i < len(b) && isDigit(b[i]); i++ {
-			u = u*10 + uint64(b[i]-'0')
-			places++
-		}
+	end = i + whole
+	places := 0
+	if end < len(b) && b[end] == '.' {
+		u, places = leadingDigits(b[end+1:], u)
+		end += 1 + places
 		if places == 0 || places >= len(millionths) {
-			return 0, start, false
+			return 0, i, false
 		}
 	}
-	if i < len(b) && b[i]|0x20 == 'e' {
-		return 0, start, false
+	if end < len(b) && b[end]|0x20 == 'e' {
+		return 0, i, false
 	}
-	return metric.Value(u * millionths[places]), i, true
+	return metric.Value(u * millionths[places]), end, true
+}
+
+// leadingDigits appends the digits with which b begins to those of u.
+func leadingDigits(b []byte, u uint64) (_ uint64, n int) {
+	for _, c := range b {
+		if !isDigit(c) {
+			break
+		}
+		u = u*10 + uint64(c-'0')
+		n++
+	}
+	return u, n
 }
