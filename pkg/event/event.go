@@ -6,6 +6,9 @@ package event
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/leatflow/leat/pkg/metric"
@@ -131,4 +134,38 @@ type Update struct {
 	Name   string                     `json:"name"`
 	Gone   bool                       `json:"gone,omitempty"` // the document is no more
 	Days   map[string]json.RawMessage `json:"days,omitempty"` // the sums of the days that differ; empty: the day has none left
+}
+
+// AppendJSON implements pipeline.Appender. The text is what encoding/json writes,
+// but for what it escapes.
+func (u Updates) AppendJSON(b []byte) ([]byte, error) {
+	b = append(b, `{"documents":[`...)
+	for i := range u.Documents {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = u.Documents[i].append(b)
+	}
+	return append(b, "]}"...), nil
+}
+
+func (u *Update) append(b []byte) []byte {
+	b = appendString(append(b, `{"source":`...), u.Source)
+	b = appendString(append(b, `,"id":`...), u.ID)
+	b = strconv.AppendInt(append(b, `,"rev":`...), u.Rev, 10)
+	b = appendString(append(b, `,"name":`...), u.Name)
+	if u.Gone {
+		b = append(b, `,"gone":true`...)
+	}
+	if len(u.Days) == 0 {
+		return append(b, '}')
+	}
+	next := byte('{')
+	b = append(b, `,"days":`...)
+	for _, day := range slices.Sorted(maps.Keys(u.Days)) {
+		b = append(appendString(append(b, next), day), ':')
+		b = append(b, u.Days[day]...)
+		next = ','
+	}
+	return append(b, "}}"...)
 }

@@ -57,6 +57,10 @@ func TestPayloadsAreWrittenAsTheyAre(t *testing.T) {
 		},
 	}
 	changes := event.Changes{Source: "ads", Version: "v", Objects: []event.Change{{ID: 1, New: true}, {ID: 2, Moved: true, From: 3, Days: []metric.Day{20777, 20779}}}}
+	updates := event.Updates{Documents: []event.Update{
+		{Source: "ads", ID: "ad/\"1/2026H2", Rev: 81, Name: "<é>", Days: map[string]json.RawMessage{"2026-11-20": json.RawMessage(`{"clicks":3}`), "2026-11-19": json.RawMessage(`{}`)}},
+		{Source: "ads", ID: "ad/a2/2026H2", Rev: 82, Gone: true},
+	}}
 	tests := []struct {
 		payload pipeline.Payload
 		read    func(pipeline.Envelope) (pipeline.Payload, error)
@@ -78,6 +82,10 @@ func TestPayloadsAreWrittenAsTheyAre(t *testing.T) {
 				`"types":["page"],"objects":[[0,"é\"",0,1,"<é>"],[0,"p2",1],[0,"p3",0,1,""]],` +
 				`"metrics":["clicks","views"],"rules":["web","app"],"dims":["","os=ios"],"first":"2026-11-19",` +
 				`"stats":[[0,2,0,0,-1,0,-2.5,1,0.000001,"e1"],[2,0,1,1,-1,0,3,"e[2"]]}`,
+		}},
+		{updates, read[event.Updates], map[string]string{
+			"leat.updates.v1": `{"documents":[{"source":"ads","id":"ad/\"1/2026H2","rev":81,"name":"<é>","days":{"2026-11-19":{},"2026-11-20":{"clicks":3}}},` +
+				`{"source":"ads","id":"ad/a2/2026H2","rev":82,"name":"","gone":true}]}`,
 		}},
 		{changes, read[event.Changes], map[string]string{
 			"leat.changes.v2": `{"source":"ads","version":"v","first":"2026-11-20","objects":[[1,1],[2,8,3,0,2]]}`,

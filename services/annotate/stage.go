@@ -171,12 +171,13 @@ func (s *Stage) write(ctx context.Context, tx pgx.Tx, wanted map[int64]catalog.V
 	var rows []tagRow
 	changed := make(map[int64]bool, len(now))
 	for _, id := range ids {
-		a, old := now[id], stored[id]
+		a := now[id]
+		old, there := stored[id]
 		if a.inputs == nil || bytes.Equal(a.inputs, old.inputs) || old.versionAt.After(wanted[id].FirstUsed) {
 			continue
 		}
-		changed[id] = !bytes.Equal(a.tags, old.tags)
-		rows = append(rows, tagRow{id, a.tags, a.inputs, wanted[id].FirstUsed, changed[id]})
+		changed[id] = !bytes.Equal(a.tags, old.tags) && (there || string(a.tags) != noTags)
+		rows = append(rows, tagRow{id, a.tags, a.inputs, wanted[id].FirstUsed, changed[id], !there})
 	}
 	cleared, err := clearTags(ctx, tx, wanted, guess)
 	if err != nil {
@@ -257,4 +258,7 @@ type tagRow struct {
 	inputs    []byte
 	versionAt time.Time
 	changed   bool
+	fresh     bool // there was none
 }
+
+const noTags = "{}"

@@ -3,6 +3,7 @@ package annotate
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"time"
 
@@ -13,15 +14,10 @@ import (
 	"github.com/leatflow/leat/services/catalog"
 )
 
-// lock makes the rows of tags that are missing and locks them all, in the order
-// of their ids.
+// lock locks the rows of tags that are there, in the order of their ids.
 func lock(ctx context.Context, tx pgx.Tx, ids []int64) (map[int64]tagRow, error) {
 	if len(ids) == 0 {
 		return nil, nil
-	}
-	if _, err := tx.Exec(ctx, `
-		INSERT INTO tags (object_id) SELECT unnest($1::bigint[]) ON CONFLICT DO NOTHING`, ids); err != nil {
-		return nil, err
 	}
 	rows, err := tx.Query(ctx, `
 		SELECT object_id, tags, inputs_hash, CASE WHEN isfinite(version_at) THEN version_at ELSE 'epoch' END FROM tags
@@ -79,26 +75,63 @@ func clearTags(ctx context.Context, tx pgx.Tx, wanted map[int64]catalog.Version,
 	return pgx.CollectRows(rows, pgx.RowTo[int64])
 }
 
+// tagColumns are rows as arrays.
+type tagColumns struct {
+	ids     []int64
+	tags    []string
+	inputs  [][]byte
+	times   []time.Time
+	changed []bool
+}
+
+func (c *tagColumns) add(r tagRow) {
+	c.ids, c.tags, c.inputs = append(c.ids, r.id), append(c.tags, string(r.tags)), append(c.inputs, r.inputs)
+	c.times, c.changed = append(c.times, r.versionAt), append(c.changed, r.changed)
+}
+
+// save writes rows, which are in the order of their ids: those that were there
+// and are locked, and new ones. A new one that another worker was first with
+// undoes the transaction, for nobody has compared the two yet.
 func save(ctx context.Context, tx pgx.Tx, rows []tagRow) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	var (
-		ids     []int64
-		tags    []string
-		inputs  [][]byte
-		times   []time.Time
-		changed []bool
-	)
+	var there, fresh tagColumns
 	for _, r := range rows {
-		ids, tags, inputs = append(ids, r.id), append(tags, string(r.tags)), append(inputs, r.inputs)
-		times, changed = append(times, r.versionAt), append(changed, r.changed)
+		if r.fresh {
+			fresh.add(r)
+		} else {
+			there.add(r)
+		}
+	}
+	if err := update(ctx, tx, there); err != nil {
+		return err
+	}
+	return insert(ctx, tx, fresh)
+}
+
+func update(ctx context.Context, tx pgx.Tx, c tagColumns) error {
+	if len(c.ids) == 0 {
+		return nil
 	}
 	_, err := tx.Exec(ctx, `
 		UPDATE tags t SET tags = u.tags, inputs_hash = u.inputs, version_at = u.version_at,
 			changed_at = CASE WHEN u.changed THEN now() ELSE t.changed_at END
 		FROM unnest($1::bigint[], $2::jsonb[], $3::bytea[], $4::timestamptz[], $5::boolean[]) AS u(id, tags, inputs, version_at, changed)
-		WHERE t.object_id = u.id`, ids, tags, inputs, times, changed)
+		WHERE t.object_id = u.id`, c.ids, c.tags, c.inputs, c.times, c.changed)
+	return err
+}
+
+var errRaced = errors.New("another worker made the tags of one of these objects at the same time")
+
+func insert(ctx context.Context, tx pgx.Tx, c tagColumns) error {
+	if len(c.ids) == 0 {
+		return nil
+	}
+	tag, err := tx.Exec(ctx, `
+		INSERT INTO tags (object_id, tags, inputs_hash, version_at)
+		SELECT * FROM unnest($1::bigint[], $2::jsonb[], $3::bytea[], $4::timestamptz[])
+		ON CONFLICT DO NOTHING`, c.ids, c.tags, c.inputs, c.times)
+	if err == nil && tag.RowsAffected() != int64(len(c.ids)) {
+		return errRaced
+	}
 	return err
 }
 

@@ -93,17 +93,17 @@ func end(dst []byte, at int32) []byte {
 	return dst
 }
 
-// body is the document as a whole, for one that does not stand yet.
-func (d *Document) body(rev int64) bson.Raw {
-	at, dst := bsoncore.AppendDocumentStart(nil)
+// body appends the document as a whole, for one that does not stand yet.
+func (d *Document) body(dst []byte, rev int64) []byte {
+	at, dst := bsoncore.AppendDocumentStart(dst)
 	dst = bsoncore.AppendStringElement(dst, "_id", d.ID())
 	dst = bsoncore.AppendInt64Element(d.fields(dst), "rev", rev)
 	return end(d.days(dst), at)
 }
 
-// update is the one operation that brings a document that stands up to date.
-func (d *Document) update(rev int64) bson.Raw {
-	at, dst := bsoncore.AppendDocumentStart(nil)
+// update appends the one operation that brings a document that stands up to date.
+func (d *Document) update(dst []byte, rev int64) []byte {
+	at, dst := bsoncore.AppendDocumentStart(dst)
 	set, dst := bsoncore.AppendDocumentElementStart(dst, "$set")
 	dst = bsoncore.AppendInt64Element(d.fields(dst), "rev", rev)
 	var without []metric.Day

@@ -23,7 +23,7 @@ func (c *claim) updates(queue string) ([]pipeline.Envelope, error) {
 	var out []pipeline.Envelope
 	for chunk := range slices.Chunk(entries, bulkSize) {
 		n := len(out)
-		body, err := json.Marshal(event.Updates{Documents: chunk})
+		body, err := event.Updates{Documents: chunk}.AppendJSON(nil)
 		if err != nil {
 			return nil, fmt.Errorf("encode updates: %w", err)
 		}

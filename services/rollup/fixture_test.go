@@ -175,7 +175,7 @@ func (b *bench) stage() *Stage {
 // changed handles a message of the job.
 func (b *bench) changed(changes ...event.Change) {
 	b.t.Helper()
-	body, err := json.Marshal(event.Changes{Source: "ads", Version: b.src.Hash, Objects: changes})
+	body, err := event.Changes{Source: "ads", Version: b.src.Hash, Objects: changes}.AppendJSON(nil)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -211,8 +211,9 @@ func (o *bulkOutcome) insert(ctx context.Context, collection *mongo.Collection, 
 		return nil, nil
 	}
 	bodies := make([]bson.Raw, len(docs))
+	var text bulkText
 	for i, d := range docs {
-		bodies[i] = d.body(rev)
+		bodies[i] = text.take(d.body(text.free(), rev))
 	}
 	_, err := collection.InsertMany(ctx, bodies, options.InsertMany().SetOrdered(false))
 	standing, err := o.sort(docs, err)
@@ -228,17 +229,39 @@ func (o *bulkOutcome) update(ctx context.Context, collection *mongo.Collection, 
 		return nil, nil
 	}
 	models := make([]mongo.WriteModel, len(docs))
+	var text bulkText
 	for i, d := range docs {
 		model := mongo.NewUpdateOneModel().SetUpsert(true).
 			SetFilter(bson.D{{Key: "_id", Value: d.ID()}, {Key: "rev", Value: bson.D{{Key: "$lt", Value: rev}}}})
 		if d.Gone {
 			models[i] = model.SetUpdate(gone(rev))
 		} else {
-			models[i] = model.SetUpdate(d.update(rev))
+			models[i] = model.SetUpdate(text.take(d.update(text.free(), rev)))
 		}
 	}
 	_, err := collection.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
 	return o.sort(docs, err)
+}
+
+// A bulkText is memory that documents are written into one after another.
+type bulkText struct{ text []byte }
+
+const bulkTextSize = 256 << 10
+
+// free returns the room that is left, to append to.
+func (t *bulkText) free() []byte {
+	if cap(t.text)-len(t.text) < 16<<10 {
+		t.text = make([]byte, 0, bulkTextSize)
+	}
+	return t.text[len(t.text):]
+}
+
+// take keeps what was appended. A document that outgrew the room has memory of its own.
+func (t *bulkText) take(document []byte) bson.Raw {
+	if len(document) <= cap(t.text)-len(t.text) {
+		t.text = t.text[:len(t.text)+len(document)]
+	}
+	return slices.Clip(document)
 }
 
 // sort returns the documents whose keys were taken, and keeps those that the

@@ -348,7 +348,7 @@ func TestMarksAreWrittenLateInAJobThatRuns(t *testing.T) {
 func TestARedeliveredChangeMarksOnce(t *testing.T) {
 	b := withMongo(t)
 	b.tree()
-	in := pipeline.Batch{{Envelope: pipeline.Envelope{ID: "m", Kind: event.KindChanges, Job: b.job,
+	in := pipeline.Batch{{Envelope: pipeline.Envelope{ID: "m", Kind: "leat.changes.v1", Job: b.job,
 		Body: fmt.Appendf(nil, `{"source":"ads","version":%q,"objects":[{"id":4,"days":["2026-11-14"]}]}`, b.src.Hash)}}}
 	for range 2 {
 		if _, err := b.stage().Handle(t.Context(), append(in, in...)); err != nil {
