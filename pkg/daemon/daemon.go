@@ -94,6 +94,9 @@ func Main[C any](name string, defaults C, shell func(*C) *Shell, run func(ctx co
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(softMemory)
 	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	cfg := defaults
 	p := process{
 		name:  name,
@@ -104,9 +107,12 @@ func Main[C any](name string, defaults C, shell func(*C) *Shell, run func(ctx co
 	os.Exit(p.main(os.Args[1:]))
 }
 
-// softMemory is where the garbage collector begins to work harder, rather than
-// let the heap grow to twice what is in use. GOMEMLIMIT sets another.
-const softMemory = 112 << 20
+// The garbage collector lets the heap grow to three times what is in use, which
+// is little, and works harder from softMemory on. GOGC and GOMEMLIMIT set others.
+const (
+	gcPercent  = 200
+	softMemory = 72 << 20
+)
 
 // A process is Main without its type parameter.
 type process struct {

@@ -38,6 +38,11 @@ func (r *Row) at(hour int) time.Time {
 
 // setDay makes v the day's total and credits the difference to an hour.
 func (r *Row) setDay(v metric.Set, credit int, at time.Time) error {
+	if r.Hours == nil && credit == lastHour { // all of the day stays in the last hour
+		r.Metrics = v
+		r.touch(at)
+		return nil
+	}
 	difference, err := v.Minus(r.Metrics)
 	if err != nil {
 		return err

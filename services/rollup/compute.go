@@ -53,6 +53,7 @@ type computer struct {
 
 	renderers map[string]*renderer // by source
 	places    metricPlaces
+	memory    memory
 	names     metric.Names
 }
 
@@ -91,7 +92,7 @@ func (c *computer) build(ctx context.Context, q tree.Querier, wants []Want) erro
 			}
 		}
 		for _, day := range w.Days {
-			d.Days[day] = &Day{}
+			d.Days[day] = c.memory.day()
 		}
 		c.all = append(c.all, d)
 		d.Gone = w.Half == noHalf && c.rollsUp(node)
@@ -255,11 +256,11 @@ func (c *computer) add(st *stat, dims string, metrics, hours []byte) (err error)
 	for _, d := range docs {
 		day := d.Days[st.Day]
 		if day == nil && d.All && d.first <= st.Day && st.Day <= d.last {
-			day = &Day{}
+			day = c.memory.day()
 			d.Days[st.Day] = day
 		}
 		if day != nil {
-			day.add(st, d.Node.ID == st.Object, spec)
+			day.add(st, d.Node.ID == st.Object, spec, &c.memory)
 		}
 	}
 	return nil

@@ -45,21 +45,47 @@ type own struct {
 type sums []metric.Sum
 
 // add adds the metrics that may be added up.
-func (s *sums) add(metrics []placed) {
+func (s *sums) add(metrics []placed, memory *memory) {
 	for _, m := range metrics {
 		if m.notSummed {
 			continue
 		}
-		s.grow(m.place + 1)
+		if m.place >= len(*s) {
+			*s = memory.grow(*s, m.place+1)
+		}
 		(*s)[m.place].Add(m.value)
 	}
 }
 
-// grow makes room for n sums.
-func (s *sums) grow(n int) {
-	if n > len(*s) {
-		*s = append(*s, make(sums, n-len(*s))...)
+// memory is what days and sums are cut from: a batch has a hundred thousand of
+// them, and they go together.
+type memory struct {
+	sums []metric.Sum
+	days []Day
+	most int // sums that were ever asked for at once
+}
+
+// grow returns sums with room for n.
+func (m *memory) grow(s sums, n int) sums {
+	const chunk = 4096
+	m.most = max(m.most, n)
+	if len(m.sums) < m.most {
+		m.sums = make([]metric.Sum, max(chunk, m.most))
 	}
+	grown := sums(m.sums[:m.most:m.most])
+	m.sums = m.sums[m.most:]
+	copy(grown, s)
+	return grown
+}
+
+func (m *memory) day() *Day {
+	const chunk = 256
+	if len(m.days) == 0 {
+		m.days = make([]Day, chunk)
+	}
+	d := &m.days[0]
+	m.days = m.days[1:]
+	return d
 }
 
 // metricPlaces gives metrics their place in sums.
@@ -111,9 +137,9 @@ type placedHour struct {
 const lastHour = 23
 
 // add adds a row of the object itself (mine) or of one below it.
-func (d *Day) add(st *stat, mine bool, spec *source.Rollup) {
+func (d *Day) add(st *stat, mine bool, spec *source.Rollup, memory *memory) {
 	d.rows++
-	d.total.add(st.Metrics)
+	d.total.add(st.Metrics, memory)
 	if mine {
 		for _, m := range st.Metrics {
 			if m.notSummed {
@@ -122,11 +148,11 @@ func (d *Day) add(st *stat, mine bool, spec *source.Rollup) {
 		}
 	}
 	if len(spec.Dimensions) > 0 {
-		d.entry(st.by).sums.add(st.Metrics)
+		d.entry(st.by).sums.add(st.Metrics, memory)
 	}
 	for _, h := range st.Hours {
 		if h.hour != lastHour {
-			d.hour(h.hour).add(h.metrics)
+			d.hour(h.hour).add(h.metrics, memory)
 		}
 	}
 }
@@ -146,6 +172,9 @@ func (d *Day) entry(dims string) *entry {
 		if d.by[i].dims == dims {
 			return &d.by[i]
 		}
+	}
+	if d.by == nil {
+		d.by = make([]entry, 0, 4)
 	}
 	d.by = append(d.by, entry{dims: dims})
 	return &d.by[len(d.by)-1]
@@ -243,9 +272,9 @@ func (r *renderer) hours(dst []byte, d *Day) (_ []byte, ok bool) {
 	if len(d.hours) == 0 {
 		return dst, false
 	}
-	last := slices.Clone(d.total)
+	last := make(sums, len(r.names))
+	copy(last, d.total)
 	for _, h := range d.hours {
-		last.grow(len(h.sums))
 		for i, sum := range h.sums {
 			last[i].Sub(sum)
 		}

@@ -31,7 +31,7 @@ type Config struct {
 }
 
 // DefaultConfig writes each document once, but for jobs longer than 10 seconds.
-func DefaultConfig() Config { return Config{Within: 10 * time.Second, Documents: 500} }
+func DefaultConfig() Config { return Config{Within: 10 * time.Second, Documents: 250} }
 
 // Stage implements pipeline.Handler and pipeline.Idler.
 type Stage struct {

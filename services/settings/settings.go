@@ -53,10 +53,10 @@ func Default() Settings {
 		Sources:  "config/sources",
 		Archive:  "/var/lib/leat/archive",
 		Fetch:    Fetch{Slots: 2, MaxAttempts: 5, Files: []string{}},
-		Delta:    pipeline.Config{BatchSize: 8, Slots: 1, Prefetch: 32, MaxAttempts: 5},
+		Delta:    pipeline.Config{BatchSize: 8, Slots: 2, Prefetch: 32, MaxAttempts: 5},
 		Annotate: pipeline.Config{BatchSize: 16, Slots: 1, Prefetch: 64, MaxAttempts: 5},
 		Rollup: Rollup{
-			Worker: pipeline.Config{BatchSize: 64, Slots: 1, Prefetch: 256, MaxAttempts: 5}, Writing: rollup.DefaultConfig(),
+			Worker: pipeline.Config{BatchSize: 64, Slots: 2, Prefetch: 256, MaxAttempts: 5}, Writing: rollup.DefaultConfig(),
 		},
 	}
 }
