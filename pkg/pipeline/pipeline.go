@@ -159,10 +159,11 @@ type Handler interface {
 }
 
 // An Idler is a Handler with work of its own besides its messages. Idle is
-// called when there is nothing to take, and at least once a second; it reports
-// whether there is more to do at once.
+// called when there is nothing to take, after each batch that was the last for
+// now, and at least once a second; it returns how long it may be left alone when
+// there is nothing to take (0: there is more to do at once).
 type Idler interface {
-	Idle(ctx context.Context) (more bool, err error)
+	Idle(ctx context.Context) (pause time.Duration, err error)
 }
 
 // A Source is where deliveries come from. The channel closes when ctx is

@@ -78,14 +78,14 @@ func TestAStopDoesNotWaitWhenThereIsNothingInHand(t *testing.T) {
 // An idler is a handler with work of its own.
 type idler struct {
 	pipeline.Handler
-	idle func() (bool, error)
+	idle func() (time.Duration, error)
 }
 
-func (i idler) Idle(context.Context) (bool, error) { return i.idle() }
+func (i idler) Idle(context.Context) (time.Duration, error) { return i.idle() }
 
 // gaps runs an idler for 20 seconds and returns the longest time between two
 // calls of idle.
-func gaps(t *testing.T, messages int, idle func() (bool, error), handle time.Duration) (longest time.Duration) {
+func gaps(t *testing.T, messages int, idle func() (time.Duration, error), handle time.Duration) (longest time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
 		last := time.Now()
 		b := build(t, idler{
@@ -93,7 +93,7 @@ func gaps(t *testing.T, messages int, idle func() (bool, error), handle time.Dur
 				time.Sleep(handle)
 				return nil, nil
 			}),
-			func() (bool, error) {
+			func() (time.Duration, error) {
 				longest = max(longest, time.Since(last))
 				last = time.Now()
 				return idle()
@@ -113,19 +113,21 @@ func gaps(t *testing.T, messages int, idle func() (bool, error), handle time.Dur
 }
 
 func TestIdleIsCalledOften(t *testing.T) {
-	nothing := func() (bool, error) { return false, nil }
+	nothing := func() (time.Duration, error) { return 100 * time.Millisecond, nil }
+	long := func() (time.Duration, error) { return time.Hour, nil }
 	tests := []struct {
 		name     string
 		messages int
 		handle   time.Duration
-		idle     func() (bool, error)
+		idle     func() (time.Duration, error)
 		within   time.Duration
 	}{
 		{"when there is nothing to take", 0, 0, nothing, 100 * time.Millisecond},
+		{"once a second, whatever pause it asks for", 0, 0, long, time.Second},
 		{"under load, at least once a second", 1000, 300 * time.Millisecond, nothing, 1300 * time.Millisecond},
 		{"when a message takes long, after it", 1000, 5 * time.Second, nothing, 5 * time.Second},
-		{"a second after it failed", 0, 0, func() (bool, error) { return false, errors.New("connection refused") }, time.Second},
-		{"a second after it panicked", 0, 0, func() (bool, error) { panic("boom") }, time.Second},
+		{"a second after it failed", 0, 0, func() (time.Duration, error) { return 0, errors.New("connection refused") }, time.Second},
+		{"a second after it panicked", 0, 0, func() (time.Duration, error) { panic("boom") }, time.Second},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -141,10 +143,13 @@ func TestIdleIsCalledOften(t *testing.T) {
 func TestIdleIsCalledAgainAtOnceWhileThereIsMore(t *testing.T) {
 	calls := 0
 	var at []time.Time
-	gaps(t, 0, func() (bool, error) {
+	gaps(t, 0, func() (time.Duration, error) {
 		calls++
 		at = append(at, time.Now())
-		return calls < 1000, nil
+		if calls < 1000 {
+			return 0, nil
+		}
+		return time.Second, nil
 	}, 0)
 	if len(at) < 1000 || at[999] != at[0] {
 		t.Errorf("%d calls, want 1,000 of them without a pause", len(at))

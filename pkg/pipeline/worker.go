@@ -20,12 +20,11 @@ type Config struct {
 }
 
 const (
-	maxStarts    = 5           // the start at which a message that kills its worker is given up
-	suspicious   = 2           // deliveries after which a message is handled alone
-	quickRetries = 3           // of one message at once: enough for a deadlock
-	patience     = time.Minute // of an outage, before what is held is given back
-	idleEvery    = time.Second // an Idler is called so often, whatever there is to take
-	idlePause    = 100 * time.Millisecond
+	maxStarts    = 5               // the start at which a message that kills its worker is given up
+	suspicious   = 2               // deliveries after which a message is handled alone
+	quickRetries = 3               // of one message at once: enough for a deadlock
+	patience     = time.Minute     // of an outage, before what is held is given back
+	idleEvery    = time.Second     // an Idler is called so often, whatever there is to take
 	lastWords    = 2 * time.Second // to the ledger, when a session ends
 	longest      = 8 << 10         // of a reason: a dead letter's headers have to fit into one frame
 )
@@ -167,20 +166,17 @@ func (w *Worker) slot(stop, ctx context.Context, deliveries <-chan Delivery) err
 func (w *Worker) idle(ctx context.Context, idler Idler) time.Duration {
 	defer w.take()()
 	start := time.Now()
-	more, err := recovered(func() (bool, error) { return idler.Idle(ctx) })
+	pause, err := recovered(func() (time.Duration, error) { return idler.Idle(ctx) })
 	w.Metrics.Phase("idle", time.Since(start))
 	if w.Idled != nil && ctx.Err() == nil {
 		w.Idled(err)
 	}
-	switch {
-	case err != nil && ctx.Err() == nil:
+	if err != nil && ctx.Err() == nil {
 		w.Metrics.Retry(class(err))
 		w.Log.Warn("idle work", zap.Error(err))
 		return idleEvery
-	case more:
-		return 0
 	}
-	return idlePause
+	return min(pause, idleEvery)
 }
 
 // fill makes a batch of first and what else is already there. It never waits:

@@ -197,7 +197,7 @@ func (b *bench) write() {
 func idle(ctx context.Context, s *Stage) error {
 	for range 100 {
 		s.settling.next = time.Time{}
-		if more, err := s.Idle(ctx); err != nil || !more {
+		if pause, err := s.Idle(ctx); err != nil || pause > 0 {
 			return err
 		}
 	}

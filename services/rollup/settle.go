@@ -13,8 +13,30 @@ import (
 // settling remembers when to look for settled jobs again: looking costs time in
 // proportion to the messages of the jobs that run.
 type settling struct {
-	mu   sync.Mutex
-	next time.Time
+	mu     sync.Mutex
+	next   time.Time
+	marked bool // since the last look: a job may have nothing left upstream now
+}
+
+// mark notes that there are new marks.
+func (s *settling) mark() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.marked = true
+}
+
+// idlePause is how long a worker that marked nothing waits before it looks again:
+// others may have.
+const idlePause = 100 * time.Millisecond
+
+// pause is how long to wait before the next look.
+func (s *settling) pause() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.marked {
+		return idlePause
+	}
+	return max(time.Until(s.next), time.Millisecond)
 }
 
 // settled returns the running jobs with nothing left upstream: their own message
@@ -29,6 +51,7 @@ func (s *Stage) settled(ctx context.Context) ([]string, error) {
 	if start.Before(s.settling.next) {
 		return nil, nil
 	}
+	s.settling.marked = false
 	rows, err := s.DB.Query(ctx, `
 		SELECT j.id::text FROM jobs j
 		WHERE j.state = 'running' AND NOT EXISTS (

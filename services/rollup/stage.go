@@ -64,6 +64,7 @@ func (s *Stage) Handle(ctx context.Context, in pipeline.Batch) ([]pipeline.Envel
 		}
 		byID[in[i].ID] = input{c, src, in[i].Job}
 	}
+	defer s.settling.mark()
 	return postgres.Once(ctx, s.DB, Name, in, func(tx pgx.Tx, fresh pipeline.Batch) ([]postgres.Result, error) {
 		inputs := make([]input, len(fresh))
 		for i, d := range fresh {

@@ -24,19 +24,19 @@ import (
 
 // Idle implements pipeline.Idler: it writes what is due of the documents that
 // are marked, and ends the jobs that have nothing left.
-func (s *Stage) Idle(ctx context.Context) (more bool, err error) {
+func (s *Stage) Idle(ctx context.Context) (pause time.Duration, err error) {
 	settled, err := s.settled(ctx)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	objects, err := s.writeDue(ctx, settled)
 	if err != nil || objects > 0 {
-		return true, err
+		return 0, err
 	}
 	if err := s.finish(ctx, settled); err != nil {
-		return false, err
+		return 0, err
 	}
-	return false, s.prune(ctx)
+	return s.settling.pause(), s.prune(ctx)
 }
 
 // ErrRestored says that PostgreSQL is older than MongoDB.
