@@ -10,12 +10,15 @@ func (l *level) element(b []byte, i, depth int) (int, bool) {
 	i, more, ok := firstOf(b, i, '}', depth)
 	for n := 0; ok && more; n++ {
 		var f *fieldInfo
-		if f, i, ok = l.fieldAt(b, i, n); ok {
-			i, ok = l.valueAt(b, i, depth+1, f)
+		if f, i, ok = l.fieldAt(b, i, n); !ok {
+			break
 		}
-		if ok {
-			i, more, ok = nextOf(b, i, '}')
+		if v, end, plain := plainNumber(b, i); plain && f.metric >= 0 {
+			l.values[f.metric], i = v, end
+		} else if i, ok = l.valueAt(b, i, depth+1, f); !ok {
+			break
 		}
+		i, more, ok = nextOf(b, i, '}')
 	}
 	return i, ok
 }
@@ -39,12 +42,6 @@ func (l *level) fieldAt(b []byte, i, n int) (*fieldInfo, int, bool) {
 
 // valueAt reads the value of a field.
 func (l *level) valueAt(b []byte, i, depth int, f *fieldInfo) (int, bool) {
-	if f.metric >= 0 {
-		if v, end, ok := plainNumber(b, i); ok {
-			l.values[f.metric] = v
-			return end, true
-		}
-	}
 	end, ok := valueEnd(b, i, depth)
 	if ok {
 		l.put(f, kindOf(b[i]), b[i:end])
