@@ -140,7 +140,7 @@ func (w *walker) borrow() *jsonStream {
 		w.free = w.free[:last]
 		return s
 	}
-	return newStream()
+	return newStream(window)
 }
 
 // descend walks the value of a name on the way to an array, or the array.

@@ -74,9 +74,6 @@ func firstOf(b []byte, i int, closing byte, depth int) (_ int, more, ok bool) {
 // nextOf passes over the comma before the next of an object or array, or over
 // the bracket behind the last.
 func nextOf(b []byte, i int, closing byte) (_ int, more, ok bool) {
-	if i+1 < len(b) && b[i] == ',' && b[i+1] > ' ' { // as most are written
-		return i + 1, true, true
-	}
 	i = skipSpace(b, i)
 	switch {
 	case i < len(b) && b[i] == ',':

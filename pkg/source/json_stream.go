@@ -34,7 +34,7 @@ type jsonStream struct {
 	err   error  // why next returned nothing
 }
 
-func newStream() *jsonStream { return &jsonStream{buf: make([]byte, 0, window)} }
+func newStream(window int) *jsonStream { return &jsonStream{buf: make([]byte, 0, window)} }
 
 // start reads from r on, whose first byte stands at base, after what is due.
 func (s *jsonStream) start(r io.Reader, base int64, due byte) {

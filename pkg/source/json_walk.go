@@ -34,9 +34,13 @@ type step struct {
 
 // readJSON takes the records out of one JSON document.
 func (c *cutter) readJSON(in *input) error {
-	w := c.walker(in.file)
-	s := newStream()
+	s := newStream(window)
 	s.start(in.stream, 0, 0)
+	return c.walker(in.file).document(s)
+}
+
+// document walks a document to its end.
+func (w *walker) document(s *jsonStream) error {
 	err := w.top(s)
 	if err == nil {
 		switch err = s.end(); {
@@ -47,7 +51,7 @@ func (c *cutter) readJSON(in *input) error {
 		}
 	}
 	if errors.Is(err, errBroken) {
-		return c.broken(s.offset(), s.whole)
+		return w.broken(s.offset(), s.whole)
 	}
 	return s.formError(err)
 }

@@ -57,7 +57,7 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 func (c *cutter) readLines(in *input) error {
 	r := newLineReader(in)
 	w := c.walker(nil)
-	s := newStream()
+	s := newStream(window)
 	for {
 		line, tooLong, err := r.read()
 		if errors.Is(err, io.EOF) {

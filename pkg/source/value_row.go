@@ -35,6 +35,7 @@ type fieldTable struct {
 // A fieldInfo is what a field is for.
 type fieldInfo struct {
 	raw    string // as it is written, in JSON with its quotes
+	lead   string // raw, after a comma and before a colon
 	name   string
 	slot   int // -1: no rule names it
 	metric int // its place among the metrics; -1: it has no name that a metric may have
@@ -77,7 +78,8 @@ func (l *level) lookup(n int, raw []byte) *fieldInfo {
 
 // learn works out what a field is for.
 func (l *level) learn(raw, name string) *fieldInfo {
-	f := &fieldInfo{raw: raw, name: name, slot: -1, metric: -1}
+	lead := "," + raw + ":"
+	f := &fieldInfo{raw: lead[1 : len(lead)-1], lead: lead, name: name, slot: -1, metric: -1}
 	if slot, ok := l.slots[name]; ok {
 		f.slot = slot
 	} else if l.all {
@@ -89,7 +91,7 @@ func (l *level) learn(raw, name string) *fieldInfo {
 	if l.byRaw == nil {
 		l.byRaw = map[string]*fieldInfo{}
 	}
-	l.byRaw[raw] = f
+	l.byRaw[f.raw] = f
 	return f
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -20,119 +21,169 @@ func (l *list) Set(text string) error {
 	return nil
 }
 
-func (l list) has(name string) bool {
-	for _, one := range l {
-		if one == name {
-			return true
-		}
-	}
-	return false
-}
-
 // A bench is one run of the whole program.
 type bench struct {
 	plan
 	servers servers
 	round   int
-	runs    []run
+	results results
 	known   map[string]expected // by the platform's state
 }
 
 // counting says whether the servers' own counts are read: once, for it takes long.
 func (b *bench) counting() bool { return b.round == 1 }
 
+// all does what was asked for: the contestants in turn, so many rounds, and then
+// once each what is not compared.
 func (b *bench) all(ctx context.Context) error {
 	for b.round = 1; b.round <= b.rounds; b.round++ {
-		if err := b.once(ctx); err != nil {
+		if err := b.compare(ctx); err != nil {
 			return err
 		}
 	}
-	return nil
+	for _, one := range []struct {
+		name string
+		do   func(context.Context) error
+	}{{"memory", b.memory}, {"latency", b.latency}, {"scale", b.scale}, {"growth", b.growth}} {
+		if !slices.Contains(b.only, one.name) {
+			continue
+		}
+		if err := one.do(ctx); err != nil {
+			return fmt.Errorf("%s: %w", one.name, err)
+		}
+	}
+	return b.finish()
 }
 
-// once has every contestant do everything once.
-func (b *bench) once(ctx context.Context) error {
-	if b.only.has("floor") {
-		if err := b.floor(ctx); err != nil {
-			return fmt.Errorf("floor: %w", err)
+// compare has every contestant do everything once.
+func (b *bench) compare(ctx context.Context) error {
+	if slices.Contains(b.only, "floor") {
+		if err := b.helper(ctx, "floor", b.size); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(b.only, "rows") {
+		if err := b.helper(ctx, "rows", rowsSize); err != nil {
+			return err
 		}
 	}
 	for _, n := range b.processes {
-		if !b.only.has("leat") {
+		if !slices.Contains(b.only, "leat") {
 			break
 		}
-		count, err := strconv.Atoi(n)
-		if err != nil {
-			return fmt.Errorf("processes: %w", err)
-		}
-		if err := b.leat(ctx, count); err != nil {
-			return fmt.Errorf("leat with %d processes a stage: %w", count, err)
+		if err := b.leat(ctx, n); err != nil {
+			return fmt.Errorf("leat with %s processes a stage: %w", n, err)
 		}
 	}
 	return nil
 }
 
+// rowsSize is small, since row by row is slow.
+const rowsSize = "1MB"
+
 // leat has Leat load the report, load it again, and after each restatement.
-func (b *bench) leat(ctx context.Context, n int) (err error) {
-	return b.inLab(ctx, func(l *lab, p *platform) (err error) {
-		w, err := startWorkers(ctx, l, b.bin, each(n))
+func (b *bench) leat(ctx context.Context, n string) error {
+	count, err := strconv.Atoi(n)
+	if err != nil {
+		return err
+	}
+	return b.inLab(ctx, report(b.size), func(l *lab, p *platform) (err error) {
+		w, err := startWorkers(ctx, l, b.bin, each(count))
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, w.stop()) }()
-		return b.scenarios(ctx, l, p, "leat-"+strconv.Itoa(n), w)
+		return b.scenarios(ctx, contest{l, p, "leat-" + n, w})
 	})
 }
 
-// floor has the floor do the same.
-func (b *bench) floor(ctx context.Context) error {
-	return b.inLab(ctx, func(l *lab, p *platform) error {
-		return b.scenarios(ctx, l, p, "floor", &helper{name: "floor", lab: l})
+// helper has a helper do the same.
+func (b *bench) helper(ctx context.Context, name, size string) error {
+	return b.inLab(ctx, report(size), func(l *lab, p *platform) error {
+		if err := b.scenarios(ctx, contest{l, p, name, &helper{name: name, lab: l}}); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
 	})
 }
 
-// inLab gives f a lab, and a platform that has restated nothing yet.
-func (b *bench) inLab(ctx context.Context, f func(*lab, *platform) error) (err error) {
+// memory loads ten times as much, for what the workers hold.
+func (b *bench) memory(ctx context.Context) error {
+	return b.inLab(ctx, report(memorySize), func(l *lab, p *platform) (err error) {
+		w, err := startWorkers(ctx, l, b.bin, each(1))
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, w.stop()) }()
+		return b.scenario(ctx, contest{l, p, "leat-1", w}, "load "+memorySize)
+	})
+}
+
+const memorySize = "1GB"
+
+// inLab gives f a lab whose source asks a platform that has restated nothing yet.
+func (b *bench) inLab(ctx context.Context, of platformFlags, f func(*lab, *platform) error, change ...string) (err error) {
 	folder, err := os.MkdirTemp("", "leat-bench-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	p, err := newPlatform(ctx, b.bin, folder, b.size)
+	p, err := newPlatform(ctx, b.bin, folder, of)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
-	l, err := newLab(ctx, b.servers, p.adsSource(b.sources))
+	l, err := newLab(ctx, b.servers, p.adsSource(b.sources, change...))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
+	if b.results.Machine.Cores == 0 {
+		if b.results.Machine, err = l.machine(ctx); err != nil {
+			return err
+		}
+	}
 	return f(l, p)
 }
 
+// A contest is a contestant in its lab, with the platform that it asks.
+type contest struct {
+	lab      *lab
+	platform *platform
+	name     string
+	subject  subject
+}
+
 // scenarios are the first load, the same again, and one after each restatement.
-func (b *bench) scenarios(ctx context.Context, l *lab, p *platform, contestant string, s subject) error {
-	names, revise := []string{"load", "again"}, []string{"", ""}
+func (b *bench) scenarios(ctx context.Context, c contest) error {
+	for _, name := range []string{"load", "again"} {
+		if err := b.scenario(ctx, c, name); err != nil {
+			return err
+		}
+	}
 	for _, share := range b.shares {
-		names, revise = append(names, "changed "+share), append(revise, share)
+		if err := c.platform.revise(ctx, share); err != nil {
+			return err
+		}
+		if err := b.scenario(ctx, c, "changed "+share); err != nil {
+			return err
+		}
 	}
-	for i, name := range names {
-		if revise[i] != "" {
-			if err := p.revise(ctx, revise[i]); err != nil {
-				return err
-			}
-		}
-		r, err := b.measure(ctx, l, s, p, contestant+"-"+strings.ReplaceAll(name, " ", "-"))
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		if err := b.check(ctx, l, p); err != nil {
-			return fmt.Errorf("%s: wrong result: %w", name, err)
-		}
-		r.Contestant, r.Scenario, r.Round = contestant, name, b.round
-		b.runs = append(b.runs, r)
-		fmt.Println(r)
+	return nil
+}
+
+// scenario measures one, and keeps it if its result is right.
+func (b *bench) scenario(ctx context.Context, c contest, name string) error {
+	label := c.name + "-" + strings.ReplaceAll(name, " ", "-")
+	r, err := b.measure(ctx, c.lab, c.subject, c.platform, label)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
 	}
+	if r.Rows, err = b.verify(ctx, c); err != nil {
+		return fmt.Errorf("%s: wrong result: %w", name, err)
+	}
+	r.Contestant, r.Scenario, r.Round = c.name, name, b.round
+	b.results.Runs = append(b.results.Runs, r)
+	fmt.Println(r)
 	return nil
 }

@@ -9,10 +9,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 )
 
@@ -28,8 +30,8 @@ func main() {
 
 // benchmark does what the arguments say.
 func benchmark(ctx context.Context, args []string) error {
-	if len(args) > 0 && args[0] == "floor" {
-		return runFloor(ctx, args[1:])
+	if len(args) > 0 && helpers[args[0]] != nil {
+		return help(ctx, args)
 	}
 	o, err := parse(args)
 	if err != nil {
@@ -51,22 +53,37 @@ type plan struct {
 	only         list
 	processes    list // of each stage
 	shares       list // restated
+	tables       list // rows of stats
 	out          string
 	profiles     string // folder
 }
 
+// everything is all that can be run.
+var everything = list{"floor", "leat", "rows", "memory", "latency", "scale", "growth"}
+
 func parse(args []string) (o plan, err error) {
-	o.only = list{"floor", "leat"}
-	o.processes, o.shares = list{"1"}, list{"0.01"}
+	o.only, o.processes, o.shares, o.tables = everything, list{"1", "2", "4"}, list{"0.01"}, list{"1000000", "10000000"}
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.StringVar(&o.bin, "bin", "bin", "`folder` of Leat's programs")
 	fs.StringVar(&o.sources, "sources", "config/sources", "`folder` of the shipped sources")
 	fs.StringVar(&o.size, "size", "100MB", "about how `much` the report has")
 	fs.IntVar(&o.rounds, "rounds", 5, "`times` that all is done; medians are shown")
 	fs.Var(&o.only, "only", "`names` of what is to be run, with commas between")
-	fs.Var(&o.processes, "processes", "`numbers` of Leat's processes of each stage")
-	fs.Var(&o.shares, "shares", "`shares` of the report that are restated, one after the other")
-	fs.StringVar(&o.out, "out", "", "`file` for the results; a plot of the same name is put beside it")
-	fs.StringVar(&o.profiles, "profile", "", "`folder` for profiles of the workers")
-	return o, fs.Parse(args)
+	fs.Var(&o.processes, "processes", "`numbers` of Leat's processes of each stage, one after the other")
+	fs.Var(&o.shares, "shares", "`shares` of the report that are restated, one after the other: 0.01,0.1,1")
+	fs.Var(&o.tables, "tables", "`rows` of the tables that growth measures in, rising: 50000000 takes a while")
+	fs.StringVar(&o.out, "out", "", "`file.json` for the results; a plot, file.svg, is put beside it")
+	fs.StringVar(&o.profiles, "profile", "", "`folder` for profiles of 30 s of each worker, from the beginning of each run")
+	if err := fs.Parse(args); err != nil {
+		return o, err
+	}
+	for _, name := range o.only {
+		if !slices.Contains(everything, name) {
+			return o, fmt.Errorf("only: there is no %q; there are %s", name, everything.String())
+		}
+	}
+	if o.rounds < 1 {
+		return o, errors.New("rounds: at least 1")
+	}
+	return o, nil
 }

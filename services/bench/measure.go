@@ -23,6 +23,7 @@ type run struct {
 	Seconds    float64            `json:"seconds"`
 	CPU        usage              `json:"cpu_seconds"`
 	Peak       map[string]float64 `json:"peak_mb"`           // of each process
+	Rows       int64              `json:"rows"`              // of stats, in the end
 	Documents  int64              `json:"documents_written"` // operations at MongoDB that had an effect
 	Counts     counts             `json:"counts,omitempty"`  // Leat's own
 	Servers    *serverCounts      `json:"servers,omitempty"` // in the first round: the servers publish them late
@@ -118,6 +119,12 @@ func (b *bench) measure(ctx context.Context, l *lab, s subject, platform *platfo
 	}
 	if err := l.quiet(ctx); err != nil {
 		return r, err
+	}
+	if h, ok := s.(*helper); ok && b.profiles != "" {
+		h.profile = filepath.Join(b.profiles, label+".pprof")
+	}
+	for _, p := range s.processes() {
+		p.forgetPeak()
 	}
 	start, err := usageNow(l.name, append(s.processes(), platform.process)...)
 	if err != nil {

@@ -24,19 +24,34 @@ type platform struct {
 	state    string // names what it says: the size and the shares restated
 }
 
-// newPlatform starts a platform of a size.
-func newPlatform(ctx context.Context, bin, folder, size string, flags ...string) (*platform, error) {
+// platformFlags are what tells platforms apart.
+type platformFlags struct {
+	size     string
+	accounts []string
+	now      string // its clock; empty: the machine's
+}
+
+// report is a platform of two accounts whose clock stands still.
+func report(size string) platformFlags {
+	return platformFlags{size: size, accounts: []string{"acme", "globex"}, now: platformNow}
+}
+
+// newPlatform starts a platform.
+func newPlatform(ctx context.Context, bin, folder string, f platformFlags) (*platform, error) {
 	listen, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
-	args := append([]string{"--listen", listen, "--size", size, "--now", platformNow}, flags...)
+	args := []string{"--listen", listen, "--size", f.size, "--accounts", strings.Join(f.accounts, ",")}
+	if f.now != "" {
+		args = append(args, "--now", f.now)
+	}
 	p, err := start(folder, "source", nil, filepath.Join(bin, "leat-demosource"), args...)
 	if err != nil {
 		return nil, err
 	}
 	p.listen = listen
-	return &platform{process: p, accounts: []string{"acme", "globex"}, state: size + strings.Join(flags, " ")}, p.awaitListener(ctx)
+	return &platform{process: p, accounts: f.accounts, state: strings.Join(args[2:], " ")}, p.awaitListener(ctx)
 }
 
 func (p *platform) url() string { return "http://" + p.listen }
@@ -45,6 +60,12 @@ func (p *platform) url() string { return "http://" + p.listen }
 func (p *platform) revise(ctx context.Context, share string) error {
 	p.state += " " + share
 	_, err := call(ctx, http.MethodPost, p.url()+"/admin/revise?share="+share, nil)
+	return err
+}
+
+// fault sets what goes wrong: name=value, or nothing.
+func (p *platform) fault(ctx context.Context, fault string) error {
+	_, err := call(ctx, http.MethodPost, p.url()+"/admin/faults?"+fault, nil)
 	return err
 }
 

@@ -142,7 +142,12 @@ func parseStat(text string) (p proc, err error) {
 	return p, nil
 }
 
-// peak returns the most memory that the process has held so far, in MB.
+// forgetPeak has the peak begin anew, where the kernel can do that.
+func (p *process) forgetPeak() {
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.cmd.Process.Pid), []byte("5"), 0) // else it is that of all runs so far
+}
+
+// peak returns the most memory that the process has held, in MB.
 func (p *process) peak() (float64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {

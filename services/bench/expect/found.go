@@ -12,7 +12,7 @@ import (
 
 // FoundRows emits the rows that PostgreSQL holds of a source.
 func FoundRows(ctx context.Context, db *pgxpool.Pool, source string, emit func(Line) error) error {
-	if err := foundObjects(ctx, db, emit); err != nil {
+	if err := foundObjects(ctx, db, source, emit); err != nil {
 		return err
 	}
 	rows, err := db.Query(ctx, `
@@ -28,17 +28,18 @@ func FoundRows(ctx context.Context, db *pgxpool.Pool, source string, emit func(L
 	return err
 }
 
-func foundObjects(ctx context.Context, db *pgxpool.Pool, emit func(Line) error) error {
+func foundObjects(ctx context.Context, db *pgxpool.Pool, source string, emit func(Line) error) error {
 	rows, err := db.Query(ctx, `
-		SELECT o.source, o.type, o.key, coalesce(p.type || '/' || p.key, ''), o.depth, o.name, o.attrs::text, coalesce(t.tags::text, '')
-		FROM objects o LEFT JOIN objects p ON p.id = o.parent_id LEFT JOIN tags t ON t.object_id = o.id`)
+		SELECT o.type, o.key, coalesce(p.type || '/' || p.key, ''), o.depth, o.name, o.attrs::text, coalesce(t.tags::text, '')
+		FROM objects o LEFT JOIN objects p ON p.id = o.parent_id LEFT JOIN tags t ON t.object_id = o.id
+		WHERE o.source = $1`, source)
 	if err != nil {
 		return err
 	}
-	var source, typ, key, parent, name, attrs, tags string
+	var typ, key, parent, name, attrs, tags string
 	var depth int
-	_, err = pgx.ForEachRow(rows, []any{&source, &typ, &key, &parent, &depth, &name, &attrs, &tags}, func() error {
-		return emit(Line{objectKey(typ, key), objectText(source, parent, depth, name, attrs, tags)})
+	_, err = pgx.ForEachRow(rows, []any{&typ, &key, &parent, &depth, &name, &attrs, &tags}, func() error {
+		return emit(Line{objectKey(typ, key), objectText(parent, depth, name, attrs, tags)})
 	})
 	return err
 }

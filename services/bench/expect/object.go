@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math/big"
 	"slices"
-
 	"time"
 )
 
@@ -22,7 +21,7 @@ type object struct {
 // sums are millionths by operating system and metric.
 type sums map[string]map[string]*big.Int
 
-// Report tells lines of rows, or of documents, of one report.
+// A Report is the answer of one account.
 type Report struct {
 	Source  string
 	Markets map[string]string // by campaign: what the rule of market looks up
@@ -74,7 +73,7 @@ func (w *walk) object(typ string, fields map[string]any, parent *object) {
 		}
 	}
 	if !w.documents {
-		w.line(o.row(w.Source, w.tags(o)))
+		w.line(o.row(w.tags(o)))
 	}
 	for list, child := range map[string]string{"adgroups": "adgroup", "ads": "ad"} {
 		for _, below := range elements(fields[list]) {

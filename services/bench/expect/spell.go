@@ -119,18 +119,18 @@ func quote(s string) string {
 }
 
 // row is the line of an object.
-func (o *object) row(source string, tags map[string]any) Line {
+func (o *object) row(tags map[string]any) Line {
 	parent := ""
 	if o.parent != nil {
 		parent = o.parent.typ + "/" + o.parent.key
 	}
-	return Line{objectKey(o.typ, o.key), objectText(source, parent, o.depth, o.name, jsonbOf(o.attrs), jsonbOf(tags))}
+	return Line{objectKey(o.typ, o.key), objectText(parent, o.depth, o.name, jsonbOf(o.attrs), jsonbOf(tags))}
 }
 
 func objectKey(typ, key string) string { return "object " + typ + "/" + key }
 
-func objectText(source, parent string, depth int, name, attrs, tags string) string {
-	return fmt.Sprintf("%s parent=%s depth=%d name=%s attrs=%s tags=%s", source, parent, depth, name, attrs, tags)
+func objectText(parent string, depth int, name, attrs, tags string) string {
+	return fmt.Sprintf("parent=%s depth=%d name=%s attrs=%s tags=%s", parent, depth, name, attrs, tags)
 }
 
 func statKey(object, day, rule, dims string) string {

@@ -17,7 +17,7 @@ type known struct {
 
 // recall reads what an earlier load left, and makes room for it before the first.
 func (l *loader) recall(ctx context.Context) error {
-	if _, err := l.db.Exec(ctx, `
+	if _, err := l.DB.Exec(ctx, `
 		CREATE TABLE IF NOT EXISTS floor_digests (
 			object_id bigint PRIMARY KEY,
 			type      text NOT NULL,
@@ -27,7 +27,7 @@ func (l *loader) recall(ctx context.Context) error {
 		)`); err != nil {
 		return err
 	}
-	rows, err := l.db.Query(ctx, `SELECT object_id, type, key, fields, rows FROM floor_digests`)
+	rows, err := l.DB.Query(ctx, `SELECT object_id, type, key, fields, rows FROM floor_digests`)
 	if err != nil {
 		return err
 	}

@@ -45,14 +45,14 @@ func (l *loader) startWriters(ctx context.Context, group *errgroup.Group) *write
 
 func (l *loader) send(ctx context.Context, b bulk) error {
 	if len(b.inserts) > 0 {
-		if _, err := l.collection.InsertMany(ctx, b.inserts, options.InsertMany().SetOrdered(false)); err != nil {
+		if _, err := l.Collection.InsertMany(ctx, b.inserts, options.InsertMany().SetOrdered(false)); err != nil {
 			return err
 		}
 	}
 	if len(b.updates) == 0 {
 		return nil
 	}
-	_, err := l.collection.BulkWrite(ctx, b.updates, options.BulkWrite().SetOrdered(false))
+	_, err := l.Collection.BulkWrite(ctx, b.updates, options.BulkWrite().SetOrdered(false))
 	return err
 }
 
@@ -73,11 +73,11 @@ type account struct {
 // into one beside it, from which they are merged at the end.
 func (l *loader) begin(ctx context.Context, w *writers) *account {
 	a := &account{loader: l, ctx: ctx, writers: w}
-	a.render = renderer{source: l.Source, rev: l.Rev}
+	a.render = renderer{source: l.Source.Name, rev: l.Rev}
 	if len(l.known) == 0 {
-		a.stats = copyTo(ctx, l.db, "stats ("+statColumns+")", "SELECT", "SELECT")
+		a.stats = copyTo(ctx, l.DB, "stats ("+statColumns+")", "SELECT", "SELECT")
 	} else {
-		a.stats = copyTo(ctx, l.db, "changed ("+statColumns+")", `CREATE TEMP TABLE changed (LIKE stats) ON COMMIT DROP`, `
+		a.stats = copyTo(ctx, l.DB, "changed ("+statColumns+")", `CREATE TEMP TABLE changed (LIKE stats) ON COMMIT DROP`, `
 			INSERT INTO stats (`+statColumns+`) SELECT `+statColumns+` FROM changed
 			ON CONFLICT (object_id, day, rule, dims) DO UPDATE SET metrics = excluded.metrics, observed_at = excluded.observed_at`)
 	}
@@ -126,7 +126,7 @@ func (a *account) write(o *object) error {
 	if !o.isNew {
 		return a.updates(o)
 	}
-	tags, failed := a.source.Annotate(o.view())
+	tags, failed := a.Source.Annotate(o.view())
 	for tag, err := range failed {
 		return fmt.Errorf("%s/%s: tag %s: %w", o.typ, o.key, tag, err)
 	}
@@ -186,7 +186,7 @@ func (a *account) newObject(o *object, tags map[string]any) error {
 	c := &a.objects
 	c.begin(9)
 	c.int64(o.id)
-	c.text(a.Source)
+	c.text(a.Source.Name)
 	c.text(o.typ)
 	c.text(o.key)
 	if o.parent == nil {
@@ -301,7 +301,7 @@ func (a *account) copyAll(table string, rows copied, merge bool) error {
 		before = `CREATE TEMP TABLE digests (LIKE floor_digests) ON COMMIT DROP`
 		after = `INSERT INTO floor_digests SELECT * FROM digests ON CONFLICT (object_id) DO UPDATE SET rows = excluded.rows`
 	}
-	c := copyTo(a.ctx, a.db, table, before, after)
+	c := copyTo(a.ctx, a.DB, table, before, after)
 	c.b = append(c.b, rows.b...)
 	return c.finish()
 }
