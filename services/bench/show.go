@@ -64,6 +64,23 @@ func (r *results) table(to io.Writer) {
 	m := r.Machine
 	fmt.Fprintf(to, "\n%d × %s, %.0f GB; PostgreSQL %s, RabbitMQ %s, %s, %s; a report of %s, medians of %d\n\n",
 		m.Cores, m.Processor, m.MemoryGB, m.Postgres, m.RabbitMQ, m.Documents, m.Go, r.Size, r.Rounds)
+	r.summaries(to)
+	for _, l := range r.Latency {
+		fmt.Fprintln(to, l)
+	}
+	for _, s := range r.Scale {
+		fmt.Fprintln(to, s)
+	}
+	for _, g := range r.Growth {
+		fmt.Fprintln(to, g)
+	}
+}
+
+// summaries writes a row for each, and below what does not fit into it.
+func (r *results) summaries(to io.Writer) {
+	if len(r.Medians) == 0 {
+		return
+	}
 	t := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "\tseconds\tleast–most\tspeed, floor = 1\trows/s\tdocuments written\tCPU seconds\tpeak MB\tmost in one")
 	for _, s := range r.Medians {
@@ -76,7 +93,14 @@ func (r *results) table(to io.Writer) {
 			s.Contestant, s.Scenario, s.Seconds, s.Least, s.Most, speed, s.PerSecond, s.Documents, s.CPU.total(), total, most)
 	}
 	_ = t.Flush() // to where the rest went
-	r.details(to)
+	fmt.Fprintln(to, "\nCPU seconds; peak MB; done at the servers")
+	for _, s := range r.Medians {
+		fmt.Fprintf(to, "%s, %s: %s; %s", s.Contestant, s.Scenario, s.CPU, peakText(s.Peak))
+		if s.Servers != nil {
+			fmt.Fprintf(to, "; PostgreSQL %s; messages %s", countText(s.Servers.Postgres), countText(s.Servers.Messages))
+		}
+		fmt.Fprintln(to)
+	}
 }
 
 func sumAndMost(peak map[string]float64) (sum, most float64) {
@@ -86,29 +110,11 @@ func sumAndMost(peak map[string]float64) (sum, most float64) {
 	return sum, most
 }
 
-// details writes what does not fit into the table.
-func (r *results) details(to io.Writer) {
-	fmt.Fprintln(to, "\nCPU seconds; peak MB; done at the servers")
-	for _, s := range r.Medians {
-		fmt.Fprintf(to, "%s, %s: %s; %s", s.Contestant, s.Scenario, s.CPU, peakText(s.Peak))
-		if s.Servers != nil {
-			fmt.Fprintf(to, "; PostgreSQL %s; messages %s", countText(s.Servers.Postgres), countText(s.Servers.Messages))
-		}
-		fmt.Fprintln(to)
-	}
-	for _, l := range r.Latency {
-		fmt.Fprintln(to, l)
-	}
-	for _, s := range r.Scale {
-		fmt.Fprintln(to, s)
-	}
-	for _, g := range r.Growth {
-		fmt.Fprintln(to, g)
-	}
-}
-
 func countText(counts map[string]int64) string {
 	parts := make([]string, 0, len(counts))
+	if len(counts) == 0 {
+		return "none"
+	}
 	for _, name := range sortedKeys(counts) {
 		parts = append(parts, fmt.Sprintf("%s %d", name, counts[name]))
 	}
