@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/csv"
 	"fmt"
 	"io"
 	"net/http"
@@ -62,16 +60,12 @@ func open(ctx context.Context, address string) (io.ReadCloser, error) {
 }
 
 func readMarkets(sources string) (map[string]string, error) {
-	text, err := os.ReadFile(filepath.Join(sources, "markets.csv"))
+	file, err := os.Open(filepath.Join(sources, "markets.csv"))
 	if err != nil {
 		return nil, err
 	}
-	rows, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
-	markets := map[string]string{}
-	for _, row := range rows {
-		markets[row[0]] = row[1]
-	}
-	return markets, err
+	defer file.Close() //nolint:errcheck // it was read
+	return expect.ReadMarkets(file)
 }
 
 // verify checks the result of a contest, and returns how many stats it has. The

@@ -51,7 +51,7 @@ func (h *helper) processes() []*process { return nil }
 var helpers = map[string]func(context.Context, floor.Target) error{
 	"floor": floor.Load,
 	"rows": func(ctx context.Context, t floor.Target) error {
-		return rows.Load(ctx, rows.Target{DB: t.DB, Collection: t.Collection, Source: t.Source, Report: t.Report})
+		return rows.Load(ctx, rows.Target{DB: t.DB, Collection: t.Collection, Source: t.Source, Rev: t.Rev, Report: t.Report})
 	},
 }
 
@@ -76,7 +76,32 @@ func help(ctx context.Context, args []string) (err error) {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	return load(ctx, t, helpers[args[0]])
+	return errors.Join(load(ctx, t, helpers[args[0]]), tellPeak())
+}
+
+// tellPeak writes the process's peak as the last that it says. What the kernel
+// tells the parent of an ended process has the parent's own size in it.
+func tellPeak() error {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return err
+	}
+	mb, err := peakOf(string(status))
+	fmt.Println(mb)
+	return err
+}
+
+// toldPeak reads what tellPeak wrote.
+func (p *process) toldPeak() (mb float64, err error) {
+	said, err := os.ReadFile(p.log.Name())
+	if err != nil {
+		return 0, err
+	}
+	lines := strings.Fields(string(said))
+	if len(lines) == 0 {
+		return 0, fmt.Errorf("%s said nothing", p.name)
+	}
+	return strconv.ParseFloat(lines[len(lines)-1], 64)
 }
 
 // load opens what the environment names, for f to use.

@@ -65,7 +65,7 @@ func (b *bench) grown(ctx context.Context, l *lab, p *platform, w *workers, rows
 		}
 		g.Runs = append(g.Runs, r.Seconds)
 	}
-	g.Seconds = quantile(g.Runs, 0.5)
+	g.Seconds = rounded(quantile(g.Runs, 0.5), 1000)
 	b.results.Growth = append(b.results.Growth, g)
 	fmt.Println(g)
 	return nil

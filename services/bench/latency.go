@@ -165,7 +165,7 @@ func (w *workers) agree(ctx context.Context) error {
 }
 
 func latencyOf(while string, ms []float64) latency {
-	l := latency{While: while, Jobs: len(ms), Median: quantile(ms, 0.5), P99: quantile(ms, 0.99), Most: quantile(ms, 1)}
+	l := latency{While: while, Jobs: len(ms), Median: rounded(quantile(ms, 0.5), 10), P99: rounded(quantile(ms, 0.99), 10), Most: rounded(quantile(ms, 1), 10)}
 	fmt.Println(l)
 	return l
 }

@@ -61,6 +61,9 @@ type plan struct {
 // everything is all that can be run.
 var everything = list{"floor", "leat", "rows", "memory", "latency", "scale", "growth"}
 
+// published is the file whose figures the README shows.
+const published = "services/bench/results.json"
+
 func parse(args []string) (o plan, err error) {
 	o.only, o.processes, o.shares, o.tables = everything, list{"1", "2", "4"}, list{"0.01"}, list{"1000000", "10000000"}
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
@@ -72,7 +75,7 @@ func parse(args []string) (o plan, err error) {
 	fs.Var(&o.processes, "processes", "`numbers` of Leat's processes of each stage, one after the other")
 	fs.Var(&o.shares, "shares", "`shares` of the report that are restated, one after the other: 0.01,0.1,1")
 	fs.Var(&o.tables, "tables", "`rows` of the tables that growth measures in, rising: 50000000 takes a while")
-	fs.StringVar(&o.out, "out", "", "`file.json` for the results; a plot, file.svg, is put beside it")
+	fs.StringVar(&o.out, "out", "", "`file.json` for the results; a plot, file.svg, is put beside it (default "+published+" when everything is run)")
 	fs.StringVar(&o.profiles, "profile", "", "`folder` for profiles of 30 s of each worker, from the beginning of each run")
 	if err := fs.Parse(args); err != nil {
 		return o, err
@@ -81,6 +84,9 @@ func parse(args []string) (o plan, err error) {
 		if !slices.Contains(everything, name) {
 			return o, fmt.Errorf("only: there is no %q; there are %s", name, everything.String())
 		}
+	}
+	if o.out == "" && slices.Equal(o.only, everything) {
+		o.out = published
 	}
 	if o.rounds < 1 {
 		return o, errors.New("rounds: at least 1")

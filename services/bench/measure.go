@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -19,7 +19,7 @@ import (
 type run struct {
 	Contestant string             `json:"contestant"` // floor, leat-1, leat-2, …
 	Scenario   string             `json:"scenario"`   // load, again, changed 0.01, …
-	Round      int                `json:"round"`
+	Round      int                `json:"round,omitempty"`
 	Seconds    float64            `json:"seconds"`
 	CPU        usage              `json:"cpu_seconds"`
 	Peak       map[string]float64 `json:"peak_mb"`           // of each process
@@ -135,7 +135,7 @@ func (b *bench) measure(ctx context.Context, l *lab, s subject, platform *platfo
 	if r.Counts, err = s.work(ctx); err != nil {
 		return r, err
 	}
-	r.Seconds = time.Since(began).Seconds()
+	r.Seconds = rounded(time.Since(began).Seconds(), 1000)
 	end, err := usageNow(l.name, append(s.processes(), platform.process)...)
 	if err != nil {
 		return r, err
@@ -174,14 +174,15 @@ func (l *lab) quiet(ctx context.Context) error {
 
 // ended adds the usage of a process that has ended.
 func (r *run) ended(p *process) error {
-	spent, ok := p.cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	if !ok {
-		return fmt.Errorf("%s: the kernel does not say what it used", p.name)
-	}
-	r.CPU[p.name] = time.Duration(spent.Utime.Nano() + spent.Stime.Nano()).Seconds()
-	r.Peak = map[string]float64{p.name: float64(spent.Maxrss) / 1024}
-	return nil
+	mb, err := p.toldPeak()
+	state := p.cmd.ProcessState
+	r.CPU[p.name] = rounded((state.UserTime() + state.SystemTime()).Seconds(), 100)
+	r.Peak = map[string]float64{p.name: rounded(mb, 10)}
+	return err
 }
+
+// rounded keeps what a measurement is good for: tenths, hundredths, …
+func rounded(v, per float64) float64 { return math.Round(v*per) / per }
 
 const profileSeconds = 30
 

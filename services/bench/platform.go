@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/leatflow/leat/services/bench/expect"
 )
 
 // The days of the report: two weeks over the turn of a half-year.
@@ -74,20 +76,10 @@ func (p *platform) reportURL(account string) string {
 	return fmt.Sprintf("%s/ads/report?account=%s&from=%s&to=%s", p.url(), account, firstDay, lastDay)
 }
 
-// moreAnnotators make ten of the shipped file's four.
-const moreAnnotators = `
-  season: 'split(parent("campaign").name, " ")[0]'
-  size: 'parent("campaign").budget >= 5000 ? "large" : "small"'
-  form: 'find(["Video", "Banner", "Carousel", "Story", "Search"], name contains #)'
-  secure: 'url startsWith "https://"'
-  offer: 'headline contains "€" or headline contains "one"'
-  shouting: 'len(headline) > 20'
-`
-
 // adsSource writes the shipped source, changed to ask the platform.
 func (p *platform) adsSource(shipped string, change ...string) func(folder string) error {
 	replace := strings.NewReplacer(append([]string{
-		"http://127.0.0.1:8090", p.url(), "annotate:\n", "annotate:" + moreAnnotators,
+		"http://127.0.0.1:8090", p.url(), "annotate:\n", "annotate:" + expect.Annotators,
 	}, change...)...)
 	return func(folder string) error {
 		for _, name := range []string{"ads.yaml", "markets.csv"} {

@@ -30,7 +30,7 @@ func (b *bench) scale(ctx context.Context) error {
 			return fmt.Errorf("%d workers of fetch: %w", n, err)
 		}
 		if s.Seconds = seconds; n > 1 {
-			s.SpeedUp = b.results.Scale[0].Seconds / seconds
+			s.SpeedUp = rounded(b.results.Scale[0].Seconds/seconds, 100)
 		}
 		b.results.Scale = append(b.results.Scale, s)
 		fmt.Println(s)

@@ -43,7 +43,7 @@ func summarize(runs []run) []summary {
 	for i := range all {
 		j := slices.IndexFunc(all, func(s summary) bool { return s.Contestant == "floor" && s.Scenario == all[i].Scenario })
 		if j >= 0 && all[i].Contestant != "floor" {
-			all[i].Speed = all[j].Seconds / all[i].Seconds
+			all[i].Speed = rounded(all[j].Seconds/all[i].Seconds, 1000)
 		}
 	}
 	return all
@@ -74,11 +74,11 @@ func summaryOf(first run, runs []run) summary {
 		}
 	}
 	for name, list := range used {
-		s.CPU[name] = quantile(list, 0.5)
+		s.CPU[name] = rounded(quantile(list, 0.5), ticks)
 	}
-	s.Seconds, s.Least, s.Most = quantile(seconds, 0.5), slices.Min(seconds), slices.Max(seconds)
+	s.Seconds, s.Least, s.Most = rounded(quantile(seconds, 0.5), 1000), slices.Min(seconds), slices.Max(seconds)
 	if first.Rows > 0 {
-		s.PerSecond = float64(first.Rows) / s.Seconds
+		s.PerSecond = rounded(float64(first.Rows)/s.Seconds, 1)
 	}
 	return s
 }

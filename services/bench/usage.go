@@ -17,7 +17,7 @@ type usage map[string]float64
 func (u usage) minus(before usage) usage {
 	d := usage{}
 	for name, s := range u {
-		d[name] = s - before[name]
+		d[name] = rounded(s-before[name], ticks)
 	}
 	return d
 }
@@ -174,7 +174,7 @@ func peaks(all []*process) (map[string]float64, error) {
 		if err != nil {
 			return nil, err
 		}
-		found[p.name] = mb
+		found[p.name] = rounded(mb, 10)
 	}
 	return found, nil
 }

@@ -52,7 +52,7 @@ func FoundDocuments(ctx context.Context, c *mongo.Collection, emit func(Line) er
 	}
 	defer cursor.Close(ctx) //nolint:errcheck // it was read, or has failed already
 	for cursor.Next(ctx) {
-		d, err := decode(cursor.Current)
+		d, err := Decode(cursor.Current)
 		if err != nil {
 			return err
 		}
@@ -63,7 +63,8 @@ func FoundDocuments(ctx context.Context, c *mongo.Collection, emit func(Line) er
 	return cursor.Err()
 }
 
-func decode(raw bson.Raw) (map[string]any, error) {
+// Decode makes of a document what DocumentLine takes.
+func Decode(raw bson.Raw) (map[string]any, error) {
 	elements, err := raw.Elements()
 	if err != nil {
 		return nil, err
@@ -80,7 +81,7 @@ func decode(raw bson.Raw) (map[string]any, error) {
 func plain(v bson.RawValue) (any, error) {
 	switch v.Type {
 	case bson.TypeEmbeddedDocument:
-		return decode(v.Document())
+		return Decode(v.Document())
 	case bson.TypeArray:
 		members, err := v.Array().Values()
 		if err != nil {

@@ -186,28 +186,3 @@ func (s sums) document() map[string]any {
 	}
 	return map[string]any{"m": numbers(total), "by": by}
 }
-
-// tags are what the annotators of the benchmark's source say.
-func (w *walk) tags(o *object) map[string]any {
-	tags := map[string]any{"brand": brand(o.name)}
-	if f := form(o.name); f != "" {
-		tags["form"] = f
-	}
-	if c := o.campaign(); c != nil {
-		w.below(tags, c)
-	}
-	if o.typ == "ad" {
-		about(tags, o.attrs["url"].(string), o.attrs["headline"].(string))
-	}
-	return tags
-}
-
-// campaign is the one above.
-func (o *object) campaign() *object {
-	for p := o.parent; p != nil; p = p.parent {
-		if p.typ == "campaign" {
-			return p
-		}
-	}
-	return nil
-}

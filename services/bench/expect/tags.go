@@ -1,11 +1,59 @@
 package expect
 
 import (
+	"encoding/csv"
+	"io"
 	"math/big"
 	"regexp"
 	"strings"
 	"unicode/utf8"
 )
+
+// Annotators follow the word annotate in the shipped source file: with its four
+// they are ten. What they say is said again in Go below.
+const Annotators = `
+  season: 'split(parent("campaign").name, " ")[0]'
+  size: 'parent("campaign").budget >= 5000 ? "large" : "small"'
+  form: 'find(["Video", "Banner", "Carousel", "Story", "Search"], name contains #)'
+  secure: 'url startsWith "https://"'
+  offer: 'headline contains "€" or headline contains "one"'
+  shouting: 'len(headline) > 20'
+`
+
+// ReadMarkets reads the table that the shipped file looks up.
+func ReadMarkets(r io.Reader) (map[string]string, error) {
+	rows, err := csv.NewReader(r).ReadAll()
+	markets := map[string]string{}
+	for _, row := range rows {
+		markets[row[0]] = row[1]
+	}
+	return markets, err
+}
+
+// tags are what the annotators say of an object.
+func (w *walk) tags(o *object) map[string]any {
+	tags := map[string]any{"brand": brand(o.name)}
+	if f := form(o.name); f != "" {
+		tags["form"] = f
+	}
+	if c := o.campaign(); c != nil {
+		w.below(tags, c)
+	}
+	if o.typ == "ad" {
+		about(tags, o.attrs["url"].(string), o.attrs["headline"].(string))
+	}
+	return tags
+}
+
+// campaign is the one above.
+func (o *object) campaign() *object {
+	for p := o.parent; p != nil; p = p.parent {
+		if p.typ == "campaign" {
+			return p
+		}
+	}
+	return nil
+}
 
 var brands = regexp.MustCompile(`(?i)\b(acme|globex)\b`)
 

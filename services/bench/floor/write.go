@@ -17,7 +17,7 @@ import (
 // bulkSize is the documents of a bulk; so many writers send them.
 const (
 	bulkSize    = 500
-	bulkWriters = 3
+	bulkWriters = 4
 )
 
 // Writers send bulks to the document server.

@@ -28,6 +28,7 @@ type Target struct {
 	DB         *pgxpool.Pool
 	Collection *mongo.Collection
 	Source     *source.Source
+	Rev        int64                       // that the documents get
 	Report     func(account string) string // its address
 }
 
@@ -211,6 +212,6 @@ func (t Target) document(ctx context.Context, o *stored, day, dims string, metri
 	}
 	id := o.Type + "/" + o.Key + "/" + metric.DayOf(at).Half()
 	_, err = t.Collection.UpdateOne(ctx, bson.D{{Key: "_id", Value: id}},
-		bson.D{{Key: "$set", Value: bson.D{{Key: "days." + day + "." + dims, Value: m}}}}, options.UpdateOne().SetUpsert(true))
+		bson.D{{Key: "$set", Value: bson.D{{Key: "days." + day + "." + dims, Value: m}, {Key: "rev", Value: t.Rev}}}}, options.UpdateOne().SetUpsert(true))
 	return err
 }
