@@ -139,7 +139,11 @@ type Update struct {
 // AppendJSON implements pipeline.Appender. The text is what encoding/json writes,
 // but for what it escapes.
 func (u Updates) AppendJSON(b []byte) ([]byte, error) {
-	b = append(b, `{"documents":[`...)
+	size := 20
+	for i := range u.Documents {
+		size += u.Documents[i].size()
+	}
+	b = append(slices.Grow(b, size), `{"documents":[`...)
 	for i := range u.Documents {
 		if i > 0 {
 			b = append(b, ',')
@@ -147,6 +151,15 @@ func (u Updates) AppendJSON(b []byte) ([]byte, error) {
 		b = u.Documents[i].append(b)
 	}
 	return append(b, "]}"...), nil
+}
+
+// size estimates the text's.
+func (u *Update) size() int {
+	n := 80 + len(u.Source) + len(u.ID) + len(u.Name)
+	for _, sums := range u.Days {
+		n += 20 + len(sums)
+	}
+	return n
 }
 
 func (u *Update) append(b []byte) []byte {

@@ -25,12 +25,13 @@ type Object struct {
 	Described  bool // false: only named so far, as the parent of another
 	told       told // what describes it; 0: not known
 
-	days     map[metric.Day][]*Row // its rows, as they are read and decided
-	inserted bool                  // by this batch: nothing of it was there before
-	sighted  bool                  // a stat of it was seen by this batch, and not written
-	reported bool                  // that it was inserted
-	touched  bool                  // to be written, since a field changed
-	retold   bool                  // to be written, since only told changed
+	days      map[metric.Day][]*Row // its rows, as they are read and decided
+	inserted  bool                  // by this batch: nothing of it was there before
+	announced bool                  // a change has said that it is there
+	sighted   bool                  // a stat of it was seen by this batch, and not written
+	reported  bool                  // by this batch: that it is there
+	touched   bool                  // to be written, since a field changed
+	retold    bool                  // to be written, since only told changed
 }
 
 // A State is what PostgreSQL holds of the things that a batch names.
@@ -247,13 +248,15 @@ func (d *decider) change(id int64) *event.Change {
 func (d *decider) object(i int) {
 	described := &d.now.Objects[i]
 	o := d.now.objects[i]
-	if o.inserted && !o.reported {
+	if !o.reported && (o.inserted || o.toAnnounce(described.Described)) {
 		o.reported = true
 		c := d.change(o.ID)
 		c.Self, c.New = true, o.Described
 		if o.Described {
 			d.count("objects.new")
-			return
+			if d.now.tellObject(i) == o.told || o.inserted {
+				return
+			}
 		}
 	}
 	if !described.Described {
@@ -278,6 +281,12 @@ func (d *decider) object(i int) {
 		d.describe(o, described, parent)
 		o.told = digest
 	}
+}
+
+// toAnnounce reports whether a part that describes an object, or names one that
+// nobody has described, is to say that it is there.
+func (o *Object) toAnnounce(described bool) bool {
+	return !o.announced && (described || !o.Described)
 }
 
 func sameAttrs(a, b []byte) bool {
@@ -509,7 +518,7 @@ func latest(a, b time.Time) time.Time {
 // collect puts what is to be written into the plan, in the order of its keys.
 func (d *decider) collect(plan *Plan) {
 	for _, o := range d.Objects {
-		if o.touched || o.retold {
+		if o.touched || o.retold || o.reported && !o.announced {
 			plan.Objects = append(plan.Objects, o)
 		}
 		for _, rows := range o.days {

@@ -281,7 +281,7 @@ func (s *store) compared(parts []*Part, key RowKey) bool {
 
 func (s *store) insert(key ObjectKey, m mention) Object {
 	told := m.part.Objects[m.index]
-	o := Object{ID: int64(len(s.objects) + 1), Name: key.Key, Attrs: []byte("{}")}
+	o := Object{ID: int64(len(s.objects) + 1), Name: key.Key, Attrs: []byte("{}"), announced: true}
 	if parent, ok := m.part.parentKey(m.index); ok {
 		o.ParentID = s.objects[parent].ID
 	}

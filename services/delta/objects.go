@@ -11,8 +11,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/leatflow/leat/pkg/event"
+	"github.com/leatflow/leat/pkg/postgres"
+	"github.com/leatflow/leat/services/tree"
 )
 
 // A mention is an object as a part has it.
@@ -65,12 +68,55 @@ func resolve(ctx context.Context, tx pgx.Tx, parts []*Part) (map[ObjectKey]*Obje
 		}
 	}
 	for _, depth := range slices.Sorted(maps.Keys(levels)) {
-		if err := insertLevel(ctx, tx, levels[depth], named, objects); err != nil {
+		if err := insertLevel(ctx, tx, levels[depth], named, objects, true); err != nil {
 			return nil, err
 		}
 	}
 	bind(parts, objects)
 	return objects, nil
+}
+
+// makeParents inserts the parents that are not known in a transaction of its
+// own. Neighbouring parts share them, and whoever inserts them in its writing
+// transaction holds up all others until its end. They are there as the parts
+// describe them, and stay to be announced: that follows in the writing
+// transaction of whoever describes them, this batch or, if it dies here, another.
+func makeParents(ctx context.Context, db *pgxpool.Pool, parts []*Part) error {
+	named := mentions(parts)
+	isParent := map[ObjectKey]bool{}
+	for _, p := range parts {
+		for i := range p.Objects {
+			if key, ok := p.parentKey(i); ok {
+				isParent[key] = true
+			}
+		}
+	}
+	objects, err := selectIDs(ctx, db, slices.Collect(maps.Keys(isParent)))
+	if err != nil {
+		return postgres.Classify(err)
+	}
+	levels := map[int][]ObjectKey{}
+	for key := range isParent {
+		if m := named[key]; objects[key] == nil {
+			levels[m.part.depth[m.index]] = append(levels[m.part.depth[m.index]], key)
+		}
+	}
+	if len(levels) == 0 {
+		return nil
+	}
+	return postgres.InTx(ctx, db, func(tx pgx.Tx) error {
+		// The writing transaction's commit waits for this one's log too; and nothing
+		// is lost if neither is kept.
+		if _, err := tx.Exec(ctx, `SET LOCAL synchronous_commit = off`); err != nil {
+			return err
+		}
+		for _, depth := range slices.Sorted(maps.Keys(levels)) {
+			if err := insertLevel(ctx, tx, levels[depth], named, objects, false); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // bind gives the parts their objects.
@@ -83,10 +129,10 @@ func bind(parts []*Part, objects map[ObjectKey]*Object) {
 	}
 }
 
-func selectIDs(ctx context.Context, tx pgx.Tx, keys []ObjectKey) (map[ObjectKey]*Object, error) {
+func selectIDs(ctx context.Context, q tree.Querier, keys []ObjectKey) (map[ObjectKey]*Object, error) {
 	sources, types, names := columns(keys)
-	rows, err := tx.Query(ctx, `
-		SELECT o.id, o.source, o.type, o.key
+	rows, err := q.Query(ctx, `
+		SELECT o.id, o.source, o.type, o.key, o.announced, isfinite(o.observed_at)
 		FROM unnest($1::text[], $2::text[], $3::text[]) AS k(source, type, key)
 		JOIN objects o ON o.source = k.source AND o.type = k.type AND o.key = k.key`, sources, types, names)
 	if err != nil {
@@ -94,9 +140,9 @@ func selectIDs(ctx context.Context, tx pgx.Tx, keys []ObjectKey) (map[ObjectKey]
 	}
 	found := make(map[ObjectKey]*Object, len(keys))
 	var key ObjectKey
-	var id int64
-	_, err = pgx.ForEachRow(rows, []any{&id, &key.Source, &key.Type, &key.Key}, func() error {
-		found[key] = &Object{ID: id}
+	var o Object
+	_, err = pgx.ForEachRow(rows, []any{&o.ID, &key.Source, &key.Type, &key.Key, &o.announced, &o.Described}, func() error {
+		found[key] = &Object{ID: o.ID, announced: o.announced, Described: o.Described}
 		return nil
 	})
 	return found, err
@@ -112,7 +158,7 @@ func columns(keys []ObjectKey) (sources, types, names []string) {
 // insertLevel inserts the objects of one depth in the order of their keys, so
 // that two workers that insert the same ones do not wait for each other in a
 // circle. An insert that another worker was first with returns no id.
-func insertLevel(ctx context.Context, tx pgx.Tx, keys []ObjectKey, named map[ObjectKey]mention, objects map[ObjectKey]*Object) error {
+func insertLevel(ctx context.Context, tx pgx.Tx, keys []ObjectKey, named map[ObjectKey]mention, objects map[ObjectKey]*Object, announced bool) error {
 	slices.SortFunc(keys, func(a, b ObjectKey) int {
 		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Key, b.Key))
 	})
@@ -128,7 +174,7 @@ func insertLevel(ctx context.Context, tx pgx.Tx, keys []ObjectKey, named map[Obj
 	for i, key := range keys {
 		m := named[key]
 		told := m.told()
-		o := &Object{Name: key.Key, Attrs: []byte("{}"), inserted: true}
+		o := &Object{Name: key.Key, Attrs: []byte("{}"), inserted: true, announced: true}
 		if parent, ok := m.part.parentKey(m.index); ok {
 			o.ParentID = objects[parent].ID
 			parents[i] = &o.ParentID
@@ -144,10 +190,10 @@ func insertLevel(ctx context.Context, tx pgx.Tx, keys []ObjectKey, named map[Obj
 		made[key] = o
 	}
 	rows, err := tx.Query(ctx, `
-		INSERT INTO objects (source, type, key, parent_id, depth, name, attrs, observed_at, told)
-		SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::smallint[], $6::text[], $7::jsonb[], $8::timestamptz[], $9::bigint[])
+		INSERT INTO objects (source, type, key, parent_id, depth, name, attrs, observed_at, told, announced)
+		SELECT u.*, $10 FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::smallint[], $6::text[], $7::jsonb[], $8::timestamptz[], $9::bigint[]) AS u
 		ON CONFLICT DO NOTHING
-		RETURNING id, source, type, key`, sources, types, names, parents, depths, titles, attrs, times, tolds)
+		RETURNING id, source, type, key`, sources, types, names, parents, depths, titles, attrs, times, tolds, announced)
 	if err != nil {
 		return err
 	}
@@ -185,7 +231,7 @@ func lock(ctx context.Context, tx pgx.Tx, parts []*Part) error {
 	}
 	for _, p := range parts {
 		for i, o := range p.Objects {
-			if o.Described {
+			if o.Described || p.objects[i].toAnnounce(o.Described) {
 				want(p.objects[i])
 			}
 		}
@@ -197,7 +243,7 @@ func lock(ctx context.Context, tx pgx.Tx, parts []*Part) error {
 		return nil
 	}
 	rows, err := tx.Query(ctx, `
-		SELECT id, coalesce(parent_id, 0), name, attrs, observed_at, coalesce(told, 0) FROM objects
+		SELECT id, coalesce(parent_id, 0), name, attrs, observed_at, coalesce(told, 0), announced FROM objects
 		WHERE id = ANY($1) ORDER BY id
 		FOR NO KEY UPDATE`, slices.Sorted(maps.Keys(byID)))
 	if err != nil {
@@ -206,7 +252,7 @@ func lock(ctx context.Context, tx pgx.Tx, parts []*Part) error {
 	var o Object
 	var at pgtype.Timestamptz
 	var digest int64
-	_, err = pgx.ForEachRow(rows, []any{&o.ID, &o.ParentID, &o.Name, &o.Attrs, &at, &digest}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&o.ID, &o.ParentID, &o.Name, &o.Attrs, &at, &digest, &o.announced}, func() error {
 		o.Described = at.InfinityModifier == pgtype.Finite
 		o.ObservedAt = at.Time
 		o.told = told(digest)
@@ -235,7 +281,7 @@ func updateObjects(ctx context.Context, tx pgx.Tx, objects []*Object) error {
 	}
 	_, err := tx.Exec(ctx, `
 		UPDATE objects o SET parent_id = nullif(u.parent_id, 0), name = u.name, attrs = u.attrs,
-			observed_at = u.observed_at, told = u.told, changed_at = CASE WHEN u.changed THEN now() ELSE o.changed_at END
+			observed_at = u.observed_at, told = u.told, announced = true, changed_at = CASE WHEN u.changed THEN now() ELSE o.changed_at END
 		FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::jsonb[], $5::timestamptz[], $6::bigint[], $7::boolean[])
 			AS u(id, parent_id, name, attrs, observed_at, told, changed)
 		WHERE o.id = u.id`, ids, parents, names, attrs, times, tolds, changed)

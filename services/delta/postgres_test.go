@@ -345,3 +345,45 @@ func TestPartsOfOneMomentEndTheSameInAnyOrder(t *testing.T) {
 		t.Errorf("one way: %s; the other way: %s", ends[0], ends[1])
 	}
 }
+
+// A parent that was made ahead of a transaction that never came is reported by
+// the next part that describes it.
+func TestAParentMadeAheadIsReportedByWhoeverDescribesIt(t *testing.T) {
+	b := newBench(t, total)
+	in := b.batch("12:00; !c1 name=Spring; !a1 name=Apple in=c1")
+	parts, err := b.stage().decode(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := makeParents(t.Context(), b.db, parts); err != nil { // and the worker dies
+		t.Fatal(err)
+	}
+	if got := b.text(`SELECT key || announced FROM objects`); got != "c1false" {
+		t.Fatalf("made ahead: %s", got)
+	}
+	changes := func(text string) string {
+		out := b.handle(text)
+		if len(out) == 0 {
+			return ""
+		}
+		c, err := pipeline.Decode[event.Changes](out[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []string
+		for _, o := range c.Objects {
+			ids = append(ids, fmt.Sprint(o.ID, o.Self, o.New))
+		}
+		return strings.Join(ids, ", ")
+	}
+	campaign := b.text(`SELECT id::text FROM objects`)
+	if got := changes("12:01; !a2 name=Pear in=c1"); strings.Contains(got, campaign+" ") {
+		t.Errorf("one that only names it reports %s", got)
+	}
+	if got := changes("12:02; !c1 name=Spring; !a3 name=Fig in=c1"); !strings.Contains(got, campaign+" true true") {
+		t.Errorf("one that describes it reports %q", got)
+	}
+	if got := changes("12:03; !c1 name=Spring"); got != "" {
+		t.Errorf("the next reports %s", got)
+	}
+}

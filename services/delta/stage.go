@@ -41,6 +41,9 @@ func (s *Stage) Handle(ctx context.Context, in pipeline.Batch) ([]pipeline.Envel
 	if err := s.makeMonths(ctx, parts); err != nil {
 		return nil, err
 	}
+	if err := makeParents(ctx, s.DB, parts); err != nil {
+		return nil, err
+	}
 	byID := make(map[string]*Part, len(parts))
 	for i, d := range in {
 		byID[d.ID] = parts[i]

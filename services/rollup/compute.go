@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/leatflow/leat/pkg/metric"
 	"github.com/leatflow/leat/pkg/pipeline"
@@ -125,7 +126,7 @@ func (c *computer) renderer(sourceName string) (*renderer, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &renderer{metricPlaces: &c.places, spec: &src.Rollup}
+	r := &renderer{metricPlaces: &c.places, spec: &src.Rollup, projected: map[string]string{}}
 	c.renderers[sourceName] = r
 	return r, nil
 }
@@ -226,8 +227,7 @@ func (c *computer) sum(ctx context.Context, q tree.Querier) error {
 		return err
 	}
 	var st stat
-	var dims string
-	var metrics, hours []byte
+	var dims, metrics, hours pgtype.DriverBytes // not copied
 	_, err = pgx.ForEachRow(rows, []any{&st.Object, &st.Day, &dims, &metrics, &hours}, func() error {
 		return c.add(&st, dims, metrics, hours)
 	})
@@ -238,7 +238,7 @@ func (c *computer) sum(ctx context.Context, q tree.Querier) error {
 }
 
 // add adds a row to the days that ask for it.
-func (c *computer) add(st *stat, dims string, metrics, hours []byte) (err error) {
+func (c *computer) add(st *stat, dims, metrics, hours []byte) (err error) {
 	docs := c.above(st.Object)
 	if len(docs) == 0 {
 		return nil
@@ -252,7 +252,7 @@ func (c *computer) add(st *stat, dims string, metrics, hours []byte) (err error)
 			return err
 		}
 	}
-	st.by = project(dims, spec.Dimensions)
+	st.by = docs[0].render.project(dims)
 	for _, d := range docs {
 		day := d.Days[st.Day]
 		if day == nil && d.All && d.first <= st.Day && st.Day <= d.last {

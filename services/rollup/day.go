@@ -193,8 +193,24 @@ func (d *Day) hour(h int) *sums {
 // A renderer writes days as a document holds them.
 type renderer struct {
 	*metricPlaces
-	order []int
-	spec  *source.Rollup
+	order     []int
+	spec      *source.Rollup
+	projected map[string]string // dims of rows, as project has them
+}
+
+// project keeps of canonical dims the values of the breakdown's names. Many rows
+// have few combinations.
+func (r *renderer) project(dims []byte) string {
+	if by, ok := r.projected[string(dims)]; ok {
+		return by
+	}
+	const most = 1 << 14
+	if len(r.projected) == most {
+		clear(r.projected)
+	}
+	by := project(string(dims), r.spec.Dimensions)
+	r.projected[string(dims)] = by
+	return by
 }
 
 const maxBy = 50 // entries of a breakdown; a day with more has none
@@ -338,11 +354,8 @@ var unescape = strings.NewReplacer("%25", "%", "%2C", ",", "%3D", "=")
 
 // project keeps of canonical dims the values of some names, in the names' order.
 func project(dims string, names []string) string {
-	switch len(names) {
-	case 0:
+	if len(names) == 0 {
 		return ""
-	case 1:
-		return valueOf(dims, names[0])
 	}
 	values := make([]string, len(names))
 	for pair := range strings.SplitSeq(dims, ",") {
@@ -352,14 +365,4 @@ func project(dims string, names []string) string {
 		}
 	}
 	return strings.Join(values, ",")
-}
-
-// valueOf is the value of one name in canonical dims.
-func valueOf(dims, wanted string) string {
-	for pair := range strings.SplitSeq(dims, ",") {
-		if name, value, _ := strings.Cut(pair, "="); name == wanted {
-			return value
-		}
-	}
-	return ""
 }

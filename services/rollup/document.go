@@ -101,9 +101,9 @@ func (d *Document) body(dst []byte, rev int64) []byte {
 	return end(d.days(dst), at)
 }
 
-// update appends the one operation that brings a document that stands up to date.
-func (d *Document) update(dst []byte, rev int64) []byte {
-	at, dst := bsoncore.AppendDocumentStart(dst)
+// update is the one operation that brings a document that stands up to date.
+func (d *Document) update(rev int64) bson.Raw {
+	at, dst := bsoncore.AppendDocumentStart(nil)
 	set, dst := bsoncore.AppendDocumentElementStart(dst, "$set")
 	dst = bsoncore.AppendInt64Element(d.fields(dst), "rev", rev)
 	var without []metric.Day

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
@@ -193,7 +195,7 @@ func (s *Stage) bulk(ctx context.Context, docs []*Document, rev int64) (bulkOutc
 			insert = append(insert, d)
 		}
 	}
-	standing, err := out.insert(ctx, collection, insert, rev)
+	standing, err := s.insert(ctx, &out, collection.Name(), insert, rev)
 	if err != nil {
 		return out, err
 	}
@@ -206,21 +208,42 @@ func (s *Stage) bulk(ctx context.Context, docs []*Document, rev int64) (bulkOutc
 // insert returns the documents that stand already. Some servers refuse all of
 // an insert for one document that is too large: all are then updated, where each
 // is answered for itself.
-func (o *bulkOutcome) insert(ctx context.Context, collection *mongo.Collection, docs []*Document, rev int64) ([]*Document, error) {
-	if len(docs) == 0 {
-		return nil, nil
+func (s *Stage) insert(ctx context.Context, o *bulkOutcome, collection string, docs []*Document, rev int64) (standing []*Document, _ error) {
+	var text []byte
+	for len(docs) > 0 {
+		var n int
+		text, n = insertCommand(text[:0], collection, docs, rev)
+		taken, err := o.sort(docs[:n], s.Mongo.RunCommand(ctx, bson.Raw(text)).Err())
+		switch {
+		case err == nil:
+			standing = append(standing, taken...)
+		case ctx.Err() != nil || pipeline.IsUnavailable(err):
+			return nil, err
+		default:
+			standing = append(standing, docs[:n]...)
+		}
+		docs = docs[n:]
 	}
-	bodies := make([]bson.Raw, len(docs))
-	var text bulkText
-	for i, d := range docs {
-		bodies[i] = text.take(d.body(text.free(), rev))
+	return standing, nil
+}
+
+const mostCommand = 8 << 20 // bytes, but for the last document; a command may have 16 MiB
+
+// insertCommand appends the command that inserts the first n of the documents:
+// InsertMany writes the same, after it has copied each document four times.
+func insertCommand(dst []byte, collection string, docs []*Document, rev int64) (_ []byte, n int) {
+	at, dst := bsoncore.AppendDocumentStart(dst)
+	dst = bsoncore.AppendStringElement(dst, "insert", collection)
+	dst = bsoncore.AppendBooleanElement(dst, "ordered", false)
+	concern, dst := bsoncore.AppendDocumentElementStart(dst, "writeConcern")
+	dst = end(bsoncore.AppendStringElement(dst, "w", "majority"), concern)
+	list, dst := bsoncore.AppendArrayElementStart(dst, "documents")
+	for n < len(docs) && len(dst) < mostCommand {
+		dst = bsoncore.AppendHeader(dst, bsoncore.TypeEmbeddedDocument, strconv.Itoa(n))
+		dst = docs[n].body(dst, rev)
+		n++
 	}
-	_, err := collection.InsertMany(ctx, bodies, options.InsertMany().SetOrdered(false))
-	standing, err := o.sort(docs, err)
-	if err != nil && ctx.Err() == nil && !pipeline.IsUnavailable(err) {
-		return docs, nil
-	}
-	return standing, err
+	return end(end(dst, list), at), n
 }
 
 // update returns the documents that are newer.
@@ -229,49 +252,27 @@ func (o *bulkOutcome) update(ctx context.Context, collection *mongo.Collection, 
 		return nil, nil
 	}
 	models := make([]mongo.WriteModel, len(docs))
-	var text bulkText
 	for i, d := range docs {
 		model := mongo.NewUpdateOneModel().SetUpsert(true).
 			SetFilter(bson.D{{Key: "_id", Value: d.ID()}, {Key: "rev", Value: bson.D{{Key: "$lt", Value: rev}}}})
 		if d.Gone {
 			models[i] = model.SetUpdate(gone(rev))
 		} else {
-			models[i] = model.SetUpdate(text.take(d.update(text.free(), rev)))
+			models[i] = model.SetUpdate(d.update(rev))
 		}
 	}
 	_, err := collection.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
 	return o.sort(docs, err)
 }
 
-// A bulkText is memory that documents are written into one after another.
-type bulkText struct{ text []byte }
-
-const bulkTextSize = 256 << 10
-
-// free returns the room that is left, to append to.
-func (t *bulkText) free() []byte {
-	if cap(t.text)-len(t.text) < 16<<10 {
-		t.text = make([]byte, 0, bulkTextSize)
-	}
-	return t.text[len(t.text):]
-}
-
-// take keeps what was appended. A document that outgrew the room has memory of its own.
-func (t *bulkText) take(document []byte) bson.Raw {
-	if len(document) <= cap(t.text)-len(t.text) {
-		t.text = t.text[:len(t.text)+len(document)]
-	}
-	return slices.Clip(document)
-}
-
 // sort returns the documents whose keys were taken, and keeps those that the
 // server refuses for another reason.
 func (o *bulkOutcome) sort(docs []*Document, err error) (taken []*Document, _ error) {
-	var refused mongo.BulkWriteException
-	if !errors.As(err, &refused) || refused.WriteConcernError != nil {
+	refused, ok := writeErrors(err)
+	if !ok {
 		return nil, mongodb.Classify(err)
 	}
-	for _, e := range refused.WriteErrors {
+	for _, e := range refused {
 		if d := docs[e.Index]; e.Code == duplicateKey {
 			taken = append(taken, d)
 		} else {
@@ -279,6 +280,21 @@ func (o *bulkOutcome) sort(docs []*Document, err error) (taken []*Document, _ er
 		}
 	}
 	return taken, nil
+}
+
+// writeErrors returns what a server that did the rest has refused.
+func writeErrors(err error) (refused mongo.WriteErrors, ok bool) {
+	var bulk mongo.BulkWriteException
+	var write mongo.WriteException
+	switch {
+	case errors.As(err, &bulk) && bulk.WriteConcernError == nil:
+		for _, e := range bulk.WriteErrors {
+			refused = append(refused, e.WriteError)
+		}
+	case errors.As(err, &write) && write.WriteConcernError == nil:
+		refused = write.WriteErrors
+	}
+	return refused, refused != nil
 }
 
 // gone empties a document that should not be. Its rev stays, for a while, so

@@ -25,3 +25,7 @@ CREATE TABLE leat.told (
 	days      bytea NOT NULL,
 	PRIMARY KEY (object_id, month)
 );
+
+-- Internal: false while a parent that was made ahead of its part's transaction
+-- has been reported to nobody.
+ALTER TABLE leat.objects ADD COLUMN announced boolean NOT NULL DEFAULT true;

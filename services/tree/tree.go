@@ -111,23 +111,32 @@ func decode(attrs []byte) (map[string]any, error) {
 	return m, err
 }
 
-// Down returns the parent of each object that stands below ids, at any depth.
+// Down returns the parent of each object that stands below ids, at any depth: a
+// statement for each level, as Up.
 func Down(ctx context.Context, q Querier, ids []int64) (parentOf map[int64]int64, err error) {
 	parentOf = map[int64]int64{}
-	rows, err := q.Query(ctx, `
-		WITH RECURSIVE down AS (
-			SELECT id, parent_id FROM objects WHERE parent_id = ANY($1)
-			UNION
-			SELECT o.id, o.parent_id FROM down JOIN objects o ON o.parent_id = down.id
-		)
-		SELECT id, parent_id FROM down`, ids)
-	if err != nil {
-		return nil, postgres.Classify(fmt.Errorf("read descendants: %w", err))
-	}
-	var id, parent int64
-	_, err = pgx.ForEachRow(rows, []any{&id, &parent}, func() error { parentOf[id] = parent; return nil })
-	if err != nil {
-		return nil, postgres.Classify(fmt.Errorf("read descendants: %w", err))
+	for level := ids; len(level) > 0; {
+		if level, err = selectChildren(ctx, q, level, parentOf); err != nil {
+			return nil, postgres.Classify(fmt.Errorf("read descendants: %w", err))
+		}
 	}
 	return parentOf, nil
+}
+
+// selectChildren puts the children of objects into parentOf and returns those
+// that were not there.
+func selectChildren(ctx context.Context, q Querier, ids []int64, parentOf map[int64]int64) (found []int64, err error) {
+	rows, err := q.Query(ctx, `SELECT id, parent_id FROM objects WHERE parent_id = ANY($1)`, ids)
+	if err != nil {
+		return nil, err
+	}
+	var id, parent int64
+	_, err = pgx.ForEachRow(rows, []any{&id, &parent}, func() error {
+		if _, known := parentOf[id]; !known {
+			found = append(found, id)
+		}
+		parentOf[id] = parent
+		return nil
+	})
+	return found, err
 }
