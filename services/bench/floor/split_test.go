@@ -18,7 +18,7 @@ func split(text string) (all []string, err error) {
 
 func TestElements(t *testing.T) {
 	for text, want := range map[string][]string{
-		`{"a":[1],"list":[]}`:                             nil,
+		`{"a":[1],"list":[]}`:                              nil,
 		`{"list":[{"a":1}, {"b":{"c":[2]}},` + "\n[3]]}":   {`{"a":1}`, `{"b":{"c":[2]}}`, `[3]`},
 		`{"list":[{"a":"]}\"}{"},{"b":"\\"},{"c":"\\\""}]`: {`{"a":"]}\"}{"}`, `{"b":"\\"}`, `{"c":"\\\""}`},
 	} {
