@@ -76,6 +76,14 @@ func (p *platform) reportURL(account string) string {
 	return fmt.Sprintf("%s/ads/report?account=%s&from=%s&to=%s", p.url(), account, firstDay, lastDay)
 }
 
+// stop kills the platform, which keeps nothing: asked to end, it would wait for
+// connections that a killed worker left open.
+func (p *platform) stop() error {
+	_ = p.cmd.Process.Kill() // it may have ended by itself
+	<-p.ended
+	return p.log.Close()
+}
+
 // adsSource writes the shipped source, changed to ask the platform.
 func (p *platform) adsSource(shipped string, change ...string) func(folder string) error {
 	replace := strings.NewReplacer(append([]string{
