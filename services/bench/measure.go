@@ -181,7 +181,7 @@ func (r *run) ended(p *process) error {
 	return err
 }
 
-// rounded keeps what a measurement is good for: tenths, hundredths, …
+// rounded keeps what a measurement is good for: tenths, hundredths and so on.
 func rounded(v, per float64) float64 { return math.Round(v*per) / per }
 
 const profileSeconds = 30
