@@ -337,15 +337,10 @@ func (s Sum) split() (hi, lo, rest uint64, negative bool) {
 // Number returns the sum as an int64 when it is whole and fits, else as the
 // nearest float64: the two types a document holds.
 func (s Sum) Number() any {
-	hi, lo, rest, negative := s.split()
-	if rest == 0 && hi == 0 && lo < 1<<63 {
-		if negative {
-			return -int64(lo)
-		}
-		return int64(lo)
+	if n, whole := s.Int64(); whole {
+		return n
 	}
-	f, _ := strconv.ParseFloat(string(s.Append(nil)), 64) // digits and a point: it parses, and 38 digits fit
-	return f
+	return s.Float64()
 }
 
 // Append writes the sum to b without exponent or trailing zeros.

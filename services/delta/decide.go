@@ -244,72 +244,6 @@ func (d *decider) change(id int64) *event.Change {
 	return c
 }
 
-// object decides about one object of the part in hand.
-func (d *decider) object(i int) {
-	described := &d.now.Objects[i]
-	o := d.now.objects[i]
-	if !o.reported && (o.inserted || o.toAnnounce(described.Described)) {
-		o.reported = true
-		c := d.change(o.ID)
-		c.Self, c.New = true, o.Described
-		if o.Described {
-			d.count("objects.new")
-			if d.now.tellObject(i) == o.told || o.inserted {
-				return
-			}
-		}
-	}
-	if !described.Described {
-		return
-	}
-	var parent int64
-	if described.Parent > 0 {
-		parent = d.now.objects[described.Parent-1].ID
-	}
-	digest := d.now.tellObject(i)
-	same := o.told == digest || o.Described && o.Name == described.Name && o.ParentID == parent && sameAttrs(o.Attrs, described.Attrs)
-	switch at := latest(o.ObservedAt, d.Newer[seenObject(o.ID)]); {
-	case d.now.ObservedAt.Before(at),
-		d.now.ObservedAt.Equal(at) && (same || !later(described, o)):
-		d.count("objects.unchanged")
-	case same:
-		d.count("objects.unchanged")
-		d.saw(o.ID, seenObject(o.ID))
-		o.retold = o.retold || o.told != digest
-		o.told = digest
-	default:
-		d.describe(o, described, parent)
-		o.told = digest
-	}
-}
-
-// toAnnounce reports whether a part that describes an object, or names one that
-// nobody has described, is to say that it is there.
-func (o *Object) toAnnounce(described bool) bool {
-	return !o.announced && (described || !o.Described)
-}
-
-func sameAttrs(a, b []byte) bool {
-	return bytes.Equal(a, b) || bytes.Equal(canonical(a), canonical(b))
-}
-
-// later decides between two descriptions of one time, the same way in any order.
-func later(a *event.Object, b *Object) bool {
-	return a.Name+string(canonical(a.Attrs)) > b.Name+string(canonical(b.Attrs))
-}
-
-// describe changes an object.
-func (d *decider) describe(o *Object, as *event.Object, parent int64) {
-	d.count(map[bool]string{true: "objects.changed", false: "objects.new"}[o.Described])
-	c := d.change(o.ID)
-	c.Self = true
-	if o.ParentID != parent {
-		c.Moved, c.From = true, o.ParentID
-	}
-	o.Name, o.Attrs, o.ParentID = as.Name, objectText(as.Attrs), parent
-	o.ObservedAt, o.Described, o.touched = d.now.ObservedAt, true, true
-}
-
 // stat decides about one stat of the part in hand.
 func (d *decider) stat(i int) error {
 	st := &d.now.Stats[i]
@@ -422,76 +356,9 @@ func (d *decider) lastSeen(r *Row) time.Time {
 	return at
 }
 
-// leftOut reports whether a newer answer has held stats of a row's group: it has
-// named the row, or the row is zero.
-func (d *decider) leftOut(key RowKey) bool {
-	return d.now.absentZero && d.Newer[key.group().seen()].After(d.now.AnswerAt().Add(answerSpan))
-}
-
-// answerSpan is longer than any two parts of one answer lie apart.
-const answerSpan = time.Second
-
 func (d *decider) remove(o *Object, r *Row) {
 	d.changed(o, r, false)
 	r.removed = true
-}
-
-// zeroAbsent makes zero what the answer does not name of an object's day whose
-// stats it holds, unless a part of this answer or a newer one has named it.
-func (d *decider) zeroAbsent(at *date) error {
-	type cell struct {
-		rule, dims string
-		hour       int
-	}
-	o := d.now.objects[at.object]
-	named := map[cell]bool{}
-	lists := map[string][]string{} // by rule
-	for _, i := range at.stats {
-		st := &d.now.Stats[i]
-		named[cell{st.Rule, st.Dims, hourOf(st)}] = true
-		lists[st.Rule] = d.now.names[i]
-	}
-	before := d.now.AnswerAt().Add(-time.Microsecond) // so that another part of this answer wins
-	for _, rule := range slices.Sorted(maps.Keys(lists)) {
-		g := group{o.ID, at.day, rule}
-		d.saw(g.object, g.seen())
-		for row := range o.group(g) {
-			isNamed := func(hour int) bool { return named[cell{rule, row.Dims, hour}] }
-			if err := d.zeroRow(o, row, isNamed, lists[rule], before); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (d *decider) zeroRow(o *Object, row *Row, named func(hour int) bool, list []string, at time.Time) error {
-	hours := []int{allDay}
-	if d.now.kind == source.KindHour {
-		hours = slices.Sorted(maps.Keys(row.HoursAt))
-	}
-	for _, h := range hours {
-		if row.removed || named(h) {
-			continue
-		}
-		old := row.Metrics
-		if h != allDay {
-			old = row.hour(h)
-		}
-		value, err := complete(nil, old, list)
-		if err != nil || value.Equal(old) {
-			continue // an error here would have been the old value's own
-		}
-		if latest(row.at(h), d.Newer[row.seen(h)]).After(at) {
-			d.differs = true
-			continue
-		}
-		d.changed(o, row, false)
-		if err := d.set(row, h, value, at); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // complete returns what a stat says the metrics are: all of them, or those of a
