@@ -84,10 +84,34 @@ func (s *State) look(l Line, produce Producer) error {
 	}
 	return produce(func(w Line) error {
 		if w.Key == l.Key {
-			return fmt.Errorf("%s differs:\n got %s\nwant %s", l.Key, l.Text, w.Text)
+			at := parting(l.Text, w.Text)
+			return fmt.Errorf("%s differs:\n got %s\nwant %s", l.Key, around(l.Text, at), around(w.Text, at))
 		}
 		return nil
 	})
+}
+
+// parting is where two texts begin to differ.
+func parting(a, b string) int {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return min(len(a), len(b))
+}
+
+// around cuts of a long text what stands at a place.
+func around(text string, at int) string {
+	from, to := max(0, at-200), min(len(text), at+200)
+	cut := text[from:to]
+	if from > 0 {
+		cut = "…" + cut
+	}
+	if to < len(text) {
+		cut += "…"
+	}
+	return cut
 }
 
 // campaigns calls f with each campaign of a report, decoded.

@@ -45,6 +45,17 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+func TestLongLinesAreShownWhereTheyPart(t *testing.T) {
+	a, b := strings.Repeat("x", 1000)+"1"+strings.Repeat("y", 1000), strings.Repeat("x", 1000)+"2"
+	at := parting(a, b)
+	if got, want := around(a, at), "…"+strings.Repeat("x", 200)+"1"+strings.Repeat("y", 199)+"…"; at != 1000 || got != want {
+		t.Errorf("at %d: %s", at, got)
+	}
+	if got := around(b, at); !strings.HasSuffix(got, "x2") {
+		t.Errorf("got %s", got)
+	}
+}
+
 const small = `{"account":"x","campaigns":[{"id":"c","name":"Autumn Sale","status":"paused","budget":5000.00,"adgroups":[
 {"id":"g","name":"One","ads":[{"id":"a","name":"Acme Video 1","headline":"Tickets from 19 €","url":"https://shop.example.com/x/1","stats":[
 {"date":"2026-06-30","os":"ios","clicks":1,"spend":0.10,"reach":0},
