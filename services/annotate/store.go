@@ -153,9 +153,10 @@ func below(ctx context.Context, tx pgx.Tx, src *source.Source, differ []event.Ch
 		WITH RECURSIVE down AS (
 			SELECT o.id, o.type, d.moved, d.type AS of
 			FROM (SELECT t.id, t.type, c.moved FROM unnest($1::bigint[], $2::boolean[]) AS c(id, moved) JOIN objects t ON t.id = c.id) d
-			JOIN objects o ON o.parent_id = d.id
+			CROSS JOIN LATERAL (SELECT id, type FROM objects WHERE parent_id = d.id OFFSET 0) AS o -- by the index, not by a scan
 			UNION
-			SELECT o.id, o.type, down.moved, down.of FROM down JOIN objects o ON o.parent_id = down.id
+			SELECT o.id, o.type, down.moved, down.of
+			FROM down, LATERAL (SELECT id, type FROM objects WHERE parent_id = down.id OFFSET 0) AS o
 		)
 		SELECT DISTINCT down.id FROM down JOIN unnest($3::text[], $4::text[]) AS l(of, type)
 			ON l.type = down.type AND (l.of = down.of OR down.moved)

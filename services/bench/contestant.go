@@ -51,7 +51,7 @@ func (h *helper) processes() []*process { return nil }
 var helpers = map[string]func(context.Context, floor.Target) error{
 	"floor": floor.Load,
 	"rows": func(ctx context.Context, t floor.Target) error {
-		return rows.Load(ctx, rows.Target{DB: t.DB, Collection: t.Collection, Source: t.Source, Rev: t.Rev, Report: t.Report})
+		return rows.Load(ctx, rows.Target(t))
 	},
 }
 

@@ -129,12 +129,14 @@ func bind(parts []*Part, objects map[ObjectKey]*Object) {
 	}
 }
 
+// selectIDs returns the objects that are known. Each is looked up in the index
+// (LIMIT keeps the planner to it): for a join, all objects would be scanned.
 func selectIDs(ctx context.Context, q tree.Querier, keys []ObjectKey) (map[ObjectKey]*Object, error) {
 	sources, types, names := columns(keys)
 	rows, err := q.Query(ctx, `
 		SELECT o.id, o.source, o.type, o.key, o.announced, isfinite(o.observed_at)
-		FROM unnest($1::text[], $2::text[], $3::text[]) AS k(source, type, key)
-		JOIN objects o ON o.source = k.source AND o.type = k.type AND o.key = k.key`, sources, types, names)
+		FROM unnest($1::text[], $2::text[], $3::text[]) AS k(source, type, key),
+		LATERAL (SELECT * FROM objects o WHERE o.source = k.source AND o.type = k.type AND o.key = k.key LIMIT 1) AS o`, sources, types, names)
 	if err != nil {
 		return nil, err
 	}

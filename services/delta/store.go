@@ -49,10 +49,6 @@ func read(ctx context.Context, tx pgx.Tx, parts []*Part) (State, error) {
 // readRows reads all stats of the objects and days that the parts name, but
 // those that are passed over and those of objects that were made just now.
 func readRows(ctx context.Context, tx pgx.Tx, parts []*Part) (map[RowKey]*Row, error) {
-	type objectDay struct {
-		object int64
-		day    metric.Day
-	}
 	wanted := map[objectDay]bool{}
 	for _, p := range parts {
 		for _, d := range p.dates {

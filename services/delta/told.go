@@ -55,12 +55,14 @@ func (m months) set(object int64, day metric.Day, digest told) {
 	}
 }
 
+// An objectDay names a day of an object.
+type objectDay struct {
+	object int64
+	day    metric.Day
+}
+
 // passOver finds the days of which no part says anything but what the rows hold.
 func passOver(parts []*Part, known months) {
-	type objectDay struct {
-		object int64
-		day    metric.Day
-	}
 	differ := map[objectDay]bool{}
 	each := func(f func(d *date, at objectDay, digest told)) {
 		for _, p := range parts {
@@ -103,8 +105,8 @@ func readTold(ctx context.Context, tx pgx.Tx, parts []*Part) (months, error) {
 		ids, firsts = append(ids, k.object), append(firsts, k.month)
 	}
 	rows, err := tx.Query(ctx, `
-		SELECT t.object_id, t.month, t.days FROM unnest($1::bigint[], $2::int[]) AS k(object_id, month)
-		JOIN told t ON t.object_id = k.object_id AND t.month = k.month`, ids, firsts)
+		SELECT t.object_id, t.month, t.days FROM unnest($1::bigint[], $2::int[]) AS k(object_id, month),
+		LATERAL (SELECT * FROM told t WHERE t.object_id = k.object_id AND t.month = k.month LIMIT 1) AS t`, ids, firsts)
 	if err != nil {
 		return nil, err
 	}

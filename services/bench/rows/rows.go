@@ -14,23 +14,16 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/leatflow/leat/pkg/metric"
 	"github.com/leatflow/leat/pkg/source"
+	"github.com/leatflow/leat/services/bench/floor"
 )
 
 // A Target says what to load, and to where.
-type Target struct {
-	DB         *pgxpool.Pool
-	Collection *mongo.Collection
-	Source     *source.Source
-	Rev        int64                       // that the documents get
-	Report     func(account string) string // its address
-}
+type Target floor.Target
 
 // Load brings rows and documents up to date with the reports of all accounts.
 func Load(ctx context.Context, t Target) error {
