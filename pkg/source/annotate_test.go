@@ -14,7 +14,7 @@ import (
 )
 
 // shop is a source of three types with the annotators given, a line each.
-func shop(t *testing.T, annotators string) *Source {
+func shop(t testing.TB, annotators string) *Source {
 	t.Helper()
 	s, err := tryShop(annotators, tablesOfShop())
 	if err != nil {

@@ -98,22 +98,50 @@ func (s *Stage) decode(ctx context.Context, in pipeline.Batch) ([]*Part, error) 
 	return parts, nil
 }
 
-// results says what each input came to. An input that changed nothing has no output.
+// objectsPerMessage bounds what follows from a batch in one message.
+const objectsPerMessage = 1000
+
+// results says what each input came to. What follows from the inputs of a job
+// is one message, and the first of them that changed something has it: they are
+// committed together, so whoever is delivered again finds it there. The stages
+// after this one would do no less work for a message that holds little.
 func (s *Stage) results(in pipeline.Batch, parts []*Part, outcomes []Outcome) ([]postgres.Result, error) {
 	results := make([]postgres.Result, len(in))
+	together := map[follower]*following{}
+	var all []*following
 	for i, o := range outcomes {
 		p := parts[i]
 		results[i] = postgres.Result{Source: p.Source, ObservedAt: &p.ObservedAt, Seen: o.Seen, SeenFrom: o.SeenFrom, SeenTo: o.SeenTo, Counts: o.Counts}
 		if len(o.Changes) == 0 {
 			continue
 		}
-		out, err := in[i].Emit(s.Next, "", event.Changes{Source: p.Source, Version: p.Version, Objects: o.Changes})
+		key := follower{in[i].Job, p.Version, in[i].Priority}
+		f := together[key]
+		if f == nil || len(f.Objects)+len(o.Changes) > objectsPerMessage {
+			f = &following{i, event.Changes{Source: p.Source, Version: p.Version}}
+			together[key], all = f, append(all, f)
+		}
+		f.Objects = append(f.Objects, o.Changes...)
+	}
+	for _, f := range all {
+		out, err := in[f.first].Emit(s.Next, "", f.Changes)
 		if err != nil {
 			return nil, err
 		}
-		results[i].Outputs = []pipeline.Envelope{out}
+		results[f.first].Outputs = []pipeline.Envelope{out}
 	}
 	return results, nil
+}
+
+// A follower says which inputs may share a message.
+type follower struct {
+	job, version string
+	priority     uint8
+}
+
+type following struct {
+	first int // the input that it follows from
+	event.Changes
 }
 
 // makeMonths makes the partitions that the parts need and the coming month's,

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -209,11 +210,12 @@ func (s *Stage) bulk(ctx context.Context, docs []*Document, rev int64) (bulkOutc
 // an insert for one document that is too large: all are then updated, where each
 // is answered for itself.
 func (s *Stage) insert(ctx context.Context, o *bulkOutcome, collection string, docs []*Document, rev int64) (standing []*Document, _ error) {
-	var text []byte
+	text := commands.Get().(*[]byte)
+	defer commands.Put(text)
 	for len(docs) > 0 {
 		var n int
-		text, n = insertCommand(text[:0], collection, docs, rev)
-		taken, err := o.sort(docs[:n], s.Mongo.RunCommand(ctx, bson.Raw(text)).Err())
+		*text, n = insertCommand((*text)[:0], collection, docs, rev)
+		taken, err := o.sort(docs[:n], s.Mongo.RunCommand(ctx, bson.Raw(*text)).Err())
 		switch {
 		case err == nil:
 			standing = append(standing, taken...)
@@ -226,6 +228,9 @@ func (s *Stage) insert(ctx context.Context, o *bulkOutcome, collection string, d
 	}
 	return standing, nil
 }
+
+// commands are written over and over into the same memory.
+var commands = sync.Pool{New: func() any { return new([]byte) }}
 
 const mostCommand = 8 << 20 // bytes, but for the last document; a command may have 16 MiB
 
