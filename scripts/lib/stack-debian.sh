@@ -8,14 +8,26 @@
 # shellcheck shell=bash disable=SC2154,SC2034 # variables from and for scripts/stack
 
 root=$stack/root data=$stack/data
-pg=/usr/lib/postgresql/18/bin
 debian_says=
 
-debian_works() {
+# What each release of Debian has. DocumentDB is in the newest alone: with the other, LEAT_MONGODB_URL names a server.
+case ${LEAT_STACK_RELEASE:=forky} in
+  forky) postgres_version=18 packages=(rabbitmq-server postgresql-18 postgresql-18-documentdb) ;;
+  bookworm) postgres_version=15 packages=(rabbitmq-server postgresql-15) ;;
+  *)
+    echo "stack: LEAT_STACK_RELEASE is $LEAT_STACK_RELEASE; it may be forky or bookworm" >&2
+    exit 1
+    ;;
+esac
+pg=/usr/lib/postgresql/$postgres_version/bin
+
+debian_works() { # SERVER
   if [[ $EUID != 0 ]]; then
     debian_says='not root'
   elif ! grep -qx 'ID=debian' /etc/os-release 2>/dev/null; then
     debian_says='not Debian'
+  elif [[ $1 == mongodb && ${packages[*]} != *documentdb* ]]; then
+    debian_says="LEAT_STACK_RELEASE=$LEAT_STACK_RELEASE has none"
   elif ! unshare --mount true 2>/dev/null; then
     debian_says='this root may not mount (a container? it needs --cap-add SYS_ADMIN)'
   else
@@ -33,7 +45,7 @@ debian_install() {
     build_documentdb
     return
   fi
-  say "installing RabbitMQ, PostgreSQL and DocumentDB into $root, once (2 to 3 minutes, 1 GB; log: $log/install.log)"
+  say "installing ${packages[*]} into $root, once (2 to 3 minutes, 1 GB; log: $log/install.log)"
   build_documentdb & # has the processor while the packages come over the network
   local build=$!
   (install_packages) >"$log/install.log" 2>&1 || {
@@ -51,7 +63,7 @@ install_packages() {
   rm -rf "$new"
   # Debian 12's debootstrap has no script of the name forky; that of sid is the same.
   unshare --mount --propagation private \
-    debootstrap --variant=minbase --include=ca-certificates forky "$new" "$mirror" /usr/share/debootstrap/scripts/sid || return
+    debootstrap --variant=minbase --include=ca-certificates "$LEAT_STACK_RELEASE" "$new" "$mirror" /usr/share/debootstrap/scripts/sid || return
   printf '#!/bin/sh\nexit 101\n' >"$new/usr/sbin/policy-rc.d" # the packages start nothing
   chmod +x "$new/usr/sbin/policy-rc.d"
   mkdir -p "$new/etc/postgresql-common"
@@ -61,7 +73,7 @@ install_packages() {
   mkdir -p "$data"
   root=$new inside root:root sh -c 'apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
     -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io \
-    rabbitmq-server postgresql-18 postgresql-18-documentdb && apt-get clean' || return
+    "$@" && apt-get clean' install "${packages[@]}" || return
   mv "$new" "$root" # the name says that it is complete
 }
 
@@ -76,6 +88,7 @@ debian_mirror() { # the one this machine's own apt uses
 
 build_documentdb() {
   local binary=$stack/bin/documentdb source=$here/documentdb
+  [[ ${packages[*]} == *documentdb* ]] || return 0
   [[ ! -x $binary || $(find "$source" -newer "$binary" -type f) ]] || return 0
   mkdir -p "$stack/bin"
   GOWORK=off CGO_ENABLED=0 go build -C "$source" -o "$binary" . >"$log/build.log" 2>&1 || {
