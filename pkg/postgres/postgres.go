@@ -7,15 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
-	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 
 	"github.com/leatflow/leat/pkg/pipeline"
 )
@@ -58,31 +54,6 @@ func Open(ctx context.Context, cfg Config) (*pgxpool.Pool, error) {
 var liveness = map[string]string{
 	"tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3", "tcp_user_timeout": "60000",
 	"idle_in_transaction_session_timeout": "180000",
-}
-
-// Migrate makes the schema and applies the migrations (NNN_name.sql) that it
-// lacks. Several may call it at once.
-func Migrate(ctx context.Context, pool *pgxpool.Pool, migrations fs.FS) error {
-	if _, err := pool.Exec(ctx, `CREATE SCHEMA IF NOT EXISTS `+Schema); err != nil {
-		var pg *pgconn.PgError // two that make it at once: one gets a duplicate key, and the schema is there
-		if !errors.As(err, &pg) || pg.Code != "23505" {
-			return Classify(fmt.Errorf("create schema: %w", err))
-		}
-	}
-	locker, err := lock.NewPostgresSessionLocker()
-	if err != nil {
-		return err
-	}
-	db := stdlib.OpenDBFromPool(pool)
-	defer db.Close() //nolint:errcheck // it only returns its connections to the pool
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations, goose.WithSessionLocker(locker))
-	if err != nil {
-		return fmt.Errorf("migrations: %w", err)
-	}
-	if _, err := provider.Up(ctx); err != nil {
-		return Classify(fmt.Errorf("migrate: %w", err))
-	}
-	return nil
 }
 
 // Classify marks err for the worker: a server that is unreachable or shutting
