@@ -17,6 +17,7 @@ type Answer struct {
 	File       io.ReaderAt // the bytes as received: plain, gzip or zstd, which is noticed by the first of them
 	Size       int64       // of File
 	Format     string      // json (the default), ndjson, csv or tsv
+	Encoding   string      // utf-8 (the default), utf-16 or latin-1; the source file's, which Cut fills in
 	Hash       string      // of the bytes, in hex
 	Account    string
 	N          int       // of the answer within its job
@@ -65,7 +66,7 @@ const (
 // has been emitted. Errors of emit, of the file and of ctx are returned as they
 // are, and nothing is emitted after them.
 func (s *Source) Cut(ctx context.Context, a Answer, emit func(p event.Part, rejects []Reject) error) error {
-	a.Format = cmp.Or(a.Format, formatJSON)
+	a.Format, a.Encoding = cmp.Or(a.Format, formatJSON), s.Fetch.Report.Encoding
 	c, err := s.newCutter(ctx, a, emit)
 	if err != nil {
 		return err
@@ -84,7 +85,10 @@ type cutter struct {
 	answer Answer
 	kind   string // of the stats
 	zone   *time.Location
-	first  metric.Day // the bounds on days
+	table  *Table
+	number *numberForm // nil: as usual
+	forms  []dateForm  // none: the usual two
+	first  metric.Day  // the bounds on days
 	last   metric.Day
 	oldest metric.Day // event that is still counted
 	root   *level
@@ -127,7 +131,7 @@ func (s *Source) newCutter(ctx context.Context, a Answer, emit func(event.Part, 
 	if err != nil {
 		return nil, err
 	}
-	c := &cutter{ctx: ctx, answer: a, kind: cmp.Or(s.Stats.Kind, KindTotal), zone: s.Location(a.Account), root: root}
+	c := &cutter{ctx: ctx, answer: a, kind: cmp.Or(s.Stats.Kind, KindTotal), zone: s.Location(a.Account), table: &s.Fetch.Report.Table, number: s.Numbers.form(), forms: s.forms, root: root}
 	if c.zone == nil {
 		c.zone = time.UTC
 	}
@@ -150,9 +154,9 @@ func (c *cutter) read(in *input) error {
 	case formatNDJSON:
 		return c.readLines(in)
 	case formatCSV:
-		return c.readTable(in, ',')
+		return c.readTable(in, c.table.separator(','))
 	case formatTSV:
-		return c.readTable(in, '\t')
+		return c.readTable(in, c.table.separator('\t'))
 	default:
 		return fmt.Errorf("format %s: allowed: %s, %s, %s, %s", found(c.answer.Format), formatJSON, formatNDJSON, formatCSV, formatTSV)
 	}

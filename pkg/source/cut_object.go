@@ -143,7 +143,7 @@ func (c *cutter) filter(text string, p *textPart) (string, string) {
 	default:
 		day, _, ok := c.dayOf([]byte(text))
 		if !ok {
-			return "", fmt.Sprintf("%s is %s; %s is allowed", p.field, found(text), dayForms)
+			return "", fmt.Sprintf("%s is %s; %s is allowed", p.field, found(text), c.dayForms())
 		}
 		return day.String(), ""
 	}

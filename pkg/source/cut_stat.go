@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	dayForms    = "a day (2006-01-02) or a moment (RFC 3339)"
+	usualForms  = "a day (2006-01-02) or a moment (RFC 3339)"
 	secondPass  = 24 // the hour that comes twice when summer time ends, the second time
 	lastHour    = 23 // of an event of which only the day is known
 	maxInterned = 1 << 14
@@ -65,7 +65,7 @@ func (c *cutter) day(l *level, p *statPlan, s *event.Stat) (time.Time, string) {
 		if len(c.part) == 0 {
 			given = "empty"
 		}
-		return moment, fmt.Sprintf("%s is %s; %s is allowed", p.day.name, given, dayForms)
+		return moment, fmt.Sprintf("%s is %s; %s is allowed", p.day.name, given, c.dayForms())
 	}
 	s.Day = day
 	switch {
@@ -77,8 +77,24 @@ func (c *cutter) day(l *level, p *statPlan, s *event.Stat) (time.Time, string) {
 	return moment, ""
 }
 
+// dayForms says how days may be written.
+func (c *cutter) dayForms() string {
+	if len(c.forms) > 0 {
+		return "what dates in the source file has"
+	}
+	return usualForms
+}
+
 // dayOf reads a day, or a moment, which is put on the account's clock.
 func (c *cutter) dayOf(text []byte) (metric.Day, time.Time, bool) {
+	for _, f := range c.forms {
+		if day, moment, ok := f.read(string(text), c.zone); ok {
+			return day, moment, true
+		}
+	}
+	if len(c.forms) > 0 {
+		return 0, time.Time{}, false
+	}
 	if len(text) != len(time.DateOnly) {
 		var moment time.Time
 		if len(text) < len("2006-01-02T15:04:05Z") || moment.UnmarshalText(text) != nil {
@@ -188,7 +204,7 @@ func intern(known map[string]string, b []byte) string {
 func (c *cutter) listedMetrics(l *level, fields []field) (metric.Set, string) {
 	set := c.newSet(len(fields))
 	for _, f := range fields {
-		v, reason := l.cells[f.slot].metric()
+		v, reason := l.cells[f.slot].metric(c.number)
 		if reason != "" {
 			return nil, f.name + " " + reason
 		}
@@ -200,12 +216,14 @@ func (c *cutter) listedMetrics(l *level, fields []field) (metric.Set, string) {
 }
 
 // metric reads the cell of a listed metric.
-func (v *cell) metric() (metric.Value, string) {
+func (v *cell) metric(form *numberForm) (metric.Value, string) {
 	b := v.b
 	switch v.kind {
 	case cellAbsent, cellNull:
 		return 0, ""
-	case cellText, cellNumber:
+	case cellNumber:
+		form = nil
+	case cellText:
 	case cellQuoted:
 		var reason string
 		if b, reason = appendString(nil, v.b); reason != "" {
@@ -214,10 +232,17 @@ func (v *cell) metric() (metric.Value, string) {
 	default:
 		return 0, fmt.Sprintf("is %s; a number is allowed", v.kind)
 	}
-	if len(b) == 0 {
+	plain, ok := b, true
+	if form != nil {
+		plain, ok = form.plain(b)
+	}
+	switch {
+	case !ok:
+		return 0, refusedNumber(b, errNumber)
+	case len(plain) == 0:
 		return 0, ""
 	}
-	value, err := metric.Parse(b)
+	value, err := metric.Parse(plain)
 	return value, refusedNumber(b, err)
 }
 

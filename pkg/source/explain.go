@@ -30,6 +30,9 @@ func (s *Source) explainFetch(b *strings.Builder) {
 		fmt.Fprintf(b, "  %s%s; the answer is %s\n", strings.TrimSuffix(s.HTTP.BaseURL, "/"), r.Path, r.Format)
 		fmt.Fprintf(b, "  a backfill asks for the last %s%s\n", count(int(r.Lookback), "day"), slicing(r))
 	}
+	if form := s.explainForm(); form != "" {
+		fmt.Fprintf(b, "  %s\n", form)
+	}
 	if len(s.Accounts) > 0 {
 		fmt.Fprintf(b, "  accounts: %s\n", strings.Join(s.AccountNames(), ", "))
 	}
@@ -40,6 +43,28 @@ func (s *Source) explainFetch(b *strings.Builder) {
 		}
 	}
 	b.WriteString("\n")
+}
+
+// explainForm says how an answer is written, where that is not as usual.
+func (s *Source) explainForm() string {
+	r := s.Fetch.Report
+	var parts []string
+	add := func(there bool, format string, args ...any) {
+		if there {
+			parts = append(parts, fmt.Sprintf(format, args...))
+		}
+	}
+	add(r.Encoding != encodingUTF8, "in %s", r.Encoding)
+	add(r.Table.Separator != "", "columns end with %q", r.Table.Separator)
+	add(r.Table.Skip > 0, "the first %s skipped", count(r.Table.Skip, "line"))
+	add(len(r.Table.Header) > 0, "the columns are %s", strings.Join(r.Table.Header, ", "))
+	add(s.Numbers.Decimal != "." || s.Numbers.Group != "", "numbers as 1%s234%s5", s.Numbers.Group, s.Numbers.Decimal)
+	add(len(s.Numbers.None) > 0, "no number is %s", strings.Join(s.Numbers.None, ", "))
+	add(len(s.Dates) > 0, "dates as %s", strings.Join(s.Dates, ", "))
+	if len(parts) == 0 {
+		return ""
+	}
+	return "how it is written: " + strings.Join(parts, "; ")
 }
 
 // slicing says how a report is cut and where mode full begins.

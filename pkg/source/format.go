@@ -12,17 +12,17 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// An input is an opened answer, decompressed as it is read.
+// An input is an opened answer, decompressed and made UTF-8 as it is read.
 type input struct {
 	ctx    context.Context
 	stream io.Reader
-	file   io.ReaderAt // the decompressed bytes, where they can be read out of order; else nil
+	file   io.ReaderAt // the same bytes, where they can be read out of order; else nil
 	size   int64
 	close  func()
 }
 
 // openAnswer opens an answer. Where it must be read out of its order, what is
-// compressed is decompressed into a file first, which has no name any more.
+// compressed or not UTF-8 goes into a file first, which has no name any more.
 func openAnswer(ctx context.Context, a Answer, seeks bool) (*input, error) {
 	raw := &section{ctx: ctx, file: a.File, end: a.Size}
 	var magic [4]byte
@@ -46,25 +46,29 @@ func openAnswer(ctx context.Context, a Answer, seeks bool) (*input, error) {
 	default:
 		in.stream, in.file, in.size = raw, a.File, a.Size
 	}
+	if err := in.decode(a.Encoding); err != nil {
+		in.close()
+		return nil, err
+	}
 	if in.file != nil || !seeks {
 		return in, nil
 	}
 	return in.spill(a.Temp)
 }
 
-// spill decompresses into a file.
+// spill reads all into a file.
 func (in *input) spill(folder string) (*input, error) {
 	defer in.close()
 	f, err := os.CreateTemp(folder, "leat-answer-*")
 	if err != nil {
-		return nil, fmt.Errorf("decompress the answer: %w", err)
+		return nil, fmt.Errorf("copy the answer: %w", err)
 	}
 	if err = os.Remove(f.Name()); err == nil {
 		in.size, err = io.Copy(f, in.stream)
 	}
 	if err != nil {
 		_ = f.Close() // its own error is the one to tell
-		return nil, fmt.Errorf("decompress the answer: %w", err)
+		return nil, fmt.Errorf("copy the answer: %w", err)
 	}
 	in.file, in.close = f, func() { _ = f.Close() } // it is gone already, and was only read
 	in.stream = &section{ctx: in.ctx, file: f, end: in.size}

@@ -64,6 +64,9 @@ func FuzzPieces(f *testing.F) {
 // checks it against the same in one piece, and the form against jsontext.
 func inPieces(t *testing.T, s *Source, body []byte, window int) {
 	t.Helper()
+	if body = bytes.TrimPrefix(body, markUTF8); len(body) > 1 && body[0]^body[1] == 0xff^0xfe {
+		return // perhaps UTF-16, which is made UTF-8 before this
+	}
 	whole, pieces := cutBytes(t, s, formatJSON, body), cutWindow(t, s, body, window)
 	if whole.String() != pieces.String() {
 		t.Errorf("%q in windows of %d:\n%s\nin one piece:\n%s", body, window, pieces, whole)

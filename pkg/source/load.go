@@ -71,6 +71,8 @@ func (v *validator) defaults() {
 	setDefault(&v.HTTP.Timeout, 30*time.Second)
 	setDefault(&v.Fetch.Report.Format, "json")
 	setDefault(&v.Fetch.Report.Lookback, 30)
+	setDefault(&v.Fetch.Report.Encoding, encodingUTF8)
+	setDefault(&v.Numbers.Decimal, ".")
 	setDefault(&v.Stats.Kind, KindTotal)
 	setDefault(&v.Stats.Absent, AbsentKeep)
 	for i := range v.Accounts {

@@ -50,8 +50,6 @@ func chomp(line []byte) []byte {
 	return bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
 }
 
-var byteOrderMark = []byte("\xef\xbb\xbf")
-
 // readLines takes the records out of NDJSON: each line is an element, and may
 // have arrays in it. A broken line costs that line.
 func (c *cutter) readLines(in *input) error {
@@ -65,9 +63,6 @@ func (c *cutter) readLines(in *input) error {
 		}
 		if err != nil {
 			return err
-		}
-		if r.line == 1 {
-			line = bytes.TrimPrefix(line, byteOrderMark)
 		}
 		w.line, w.trail = r.line, w.trail[:0]
 		if err := w.readLine(s, bytes.TrimSpace(line), tooLong); err != nil {

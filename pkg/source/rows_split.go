@@ -64,7 +64,7 @@ func (t *sheet) quoted(at int) (span, int, error) {
 	}
 	s.end = len(t.buffer)
 	if rest := chomp(t.raw[at:]); len(rest) > 0 && rest[0] != t.comma {
-		return s, at, errRow("text follows the end of a quoted field; a comma, a tab or the line's end is allowed")
+		return s, at, errRow("text follows the end of a quoted field; the separator or the line's end is allowed")
 	}
 	return s, at, nil
 }

@@ -38,7 +38,8 @@ type errRow string
 
 func (e errRow) Error() string { return string(e) }
 
-// readTable takes the records out of CSV or TSV. The first row names the columns.
+// readTable takes the records out of CSV or TSV. The first row that is not
+// skipped names the columns, unless the source file does.
 func (c *cutter) readTable(in *input, comma byte) error {
 	t := &sheet{lines: newLineReader(in), comma: comma}
 	c.position = func() string { return "line " + strconv.Itoa(t.line) }
@@ -72,6 +73,14 @@ func (c *cutter) readTable(in *input, comma byte) error {
 func (c *cutter) header(t *sheet) ([]*fieldInfo, error) {
 	const expected = "a header with the columns "
 	needed := c.root.columns()
+	for range c.table.Skip {
+		if _, _, err := t.readLine(); err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+	}
+	if len(c.table.Header) > 0 {
+		return c.columns(c.table.Header), nil
+	}
 	err := t.read()
 	var bad errRow
 	switch {
@@ -83,17 +92,23 @@ func (c *cutter) header(t *sheet) ([]*fieldInfo, error) {
 		return nil, err
 	}
 	var names []string
-	columns := make([]*fieldInfo, len(t.fields))
-	for i, name := range t.fields {
+	for _, name := range t.fields {
 		names = append(names, string(name))
-		columns[i] = c.root.learn(string(name), string(name))
 	}
 	for _, name := range needed {
 		if !slices.Contains(names, name) {
 			return nil, badForm(t.position(), found(rawText(bytes.TrimSpace(t.raw))), expected+strings.Join(needed, ", "))
 		}
 	}
-	return columns, nil
+	return c.columns(names), nil
+}
+
+func (c *cutter) columns(names []string) []*fieldInfo {
+	columns := make([]*fieldInfo, len(names))
+	for i, name := range names {
+		columns[i] = c.root.learn(name, name)
+	}
+	return columns
 }
 
 func (t *sheet) position() string { return "line " + strconv.Itoa(t.line) }
@@ -108,7 +123,7 @@ func (c *cutter) tableRow(t *sheet, columns []*fieldInfo) error {
 		if f.slot >= 0 {
 			l.cells[f.slot] = cell{cellText, b}
 		} else if l.all {
-			l.column(f, b)
+			l.column(f, b, c.number)
 		}
 	}
 	return c.apply(l, nil)
@@ -116,7 +131,14 @@ func (c *cutter) tableRow(t *sheet, columns []*fieldInfo) error {
 
 // column keeps the field of a column that no rule names, where it is a number,
 // if perhaps too large a one.
-func (l *level) column(f *fieldInfo, b []byte) {
+func (l *level) column(f *fieldInfo, b []byte, form *numberForm) {
+	if form != nil {
+		plain, ok := form.plain(b)
+		if !ok {
+			return
+		}
+		b = plain
+	}
 	if v, end, ok := plainNumber(b, 0); ok && end == len(b) {
 		l.number(f, v, nil, nil)
 	} else if len(b) > 0 && isNumberStart(b[0]) {
@@ -166,8 +188,5 @@ func (t *sheet) readLine() ([]byte, bool, error) {
 	}
 	line, tooLong, err := t.lines.read()
 	t.line = t.lines.line
-	if t.line == 1 {
-		line = bytes.TrimPrefix(line, byteOrderMark)
-	}
 	return line, tooLong, err
 }

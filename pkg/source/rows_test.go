@@ -46,7 +46,7 @@ city DE/y < DE "DE/y"{"mayor":"z"}
 ! line 2: day is "2020-22-01"; a day (2006-01-02) or a moment (RFC 3339) is allowed`},
 		{"a row with other fields than the header is refused", rowRules, header + "DE,x\n\r\nDE,x,\"y\"z,z,2026-11-01,1\n" + "DE,x,y,z,2026-11-01,1,2",
 			`! line 2: it has 2 fields; the header has 6
-! line 4: text follows the end of a quoted field; a comma, a tab or the line's end is allowed
+! line 4: text follows the end of a quoted field; the separator or the line's end is allowed
 ! line 5: it has 7 fields; the header has 6`},
 		{"quoted fields hold lines, commas and quotes; lines keep their numbers", rowRules,
 			"\xef\xbb\xbf" + header + "DE,\"a\r\n\"\"b\"\", c\",y,z,2026-11-01,1\r\nDE,x\n",

@@ -15,6 +15,8 @@ type Source struct {
 	HTTP     HTTP              `yaml:"http"`
 	Fetch    Fetch             `yaml:"fetch"`
 	Records  []*Rule           `yaml:"records"`
+	Numbers  Numbers           `yaml:"numbers"`
+	Dates    []string          `yaml:"dates"` // forms of days and moments, "DD.MM.YYYY HH:mm"; none: a day as 2006-01-02 or a moment as RFC 3339 has it
 	Stats    Stats             `yaml:"stats"`
 	Tags     map[string]string `yaml:"annotate"` // tag: expr-lang expression
 	Rollup   Rollup            `yaml:"rollup"`
@@ -53,6 +55,23 @@ type Report struct {
 	Lookback Days   `yaml:"lookback"` // 30d: how far back the source restates; what backfill asks for; default 30d
 	Slice    Days   `yaml:"slice"`    // 7d: at most so many days a request; default: all in one
 	Since    string `yaml:"since"`    // the first day that mode full asks for; default: the lookback
+	Encoding string `yaml:"encoding"` // utf-8, utf-16 or latin-1; default utf-8. A byte order mark goes over it
+	Table    Table  `yaml:"table"`
+}
+
+// A Table says how CSV or TSV is written, where that is not as usual.
+type Table struct {
+	Separator string   `yaml:"separator"` // one ASCII character; default a comma, for tsv a tab
+	Skip      int      `yaml:"skip"`      // lines before the header
+	Header    []string `yaml:"header"`    // names of the columns, where the answer has no header
+}
+
+// Numbers says how numbers are written in text. JSON's own numbers are as JSON
+// has them.
+type Numbers struct {
+	Decimal string   `yaml:"decimal"` // the point: "." or ","; default "."
+	Group   string   `yaml:"group"`   // between thousands: one of , . ' _ and the space; default: there is none
+	None    []string `yaml:"none"`    // texts that stand for no number: N/A, -
 }
 
 // Days is a number of days, written 30d.

@@ -13,6 +13,7 @@ type compiled struct {
 	zone       *time.Location
 	zones      map[string]*time.Location // of the accounts
 	annotators map[string]*annotators    // by type; absent: the type has none
+	forms      []dateForm                // of days and moments; none: the usual two
 }
 
 // A Type is a kind of object that a source has.

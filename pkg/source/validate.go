@@ -52,6 +52,9 @@ func (v *validator) validate() {
 	v.zones()
 	v.http()
 	v.report()
+	v.form()
+	v.numbers()
+	v.dates()
 	v.oneOf("stats.kind", v.Stats.Kind, KindTotal, KindHour, KindCount)
 	v.oneOf("stats.absent", v.Stats.Absent, AbsentKeep, AbsentZero)
 	if v.Stats.Kind == KindCount && v.Stats.Absent == AbsentZero {
@@ -144,7 +147,8 @@ func (v *validator) http() {
 
 func (v *validator) report() {
 	r := v.Fetch.Report
-	v.oneOf("fetch.report.format", r.Format, "json", "ndjson", "csv", "tsv")
+	v.oneOf("fetch.report.format", r.Format, formatJSON, formatNDJSON, formatCSV, formatTSV)
+	v.oneOf("fetch.report.encoding", r.Encoding, encodingUTF8, encodingUTF16, encodingLatin1)
 	if r.Path != "" {
 		v.path("fetch.report.path", r.Path)
 	}
