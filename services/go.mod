@@ -3,6 +3,7 @@ module github.com/leatflow/leat/services
 go 1.26.0
 
 require (
+	github.com/aymanbagabas/go-udiff v0.4.1
 	github.com/google/uuid v1.6.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/leatflow/leat/pkg v0.0.0

@@ -7,10 +7,25 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
+
+// FormatOf is the format of an answer: what the name of its file or the path of
+// its address says, else what the source file does.
+func (s *Source) FormatOf(path string) string {
+	name := strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(path), ".gz"), ".zst")
+	switch ext := strings.TrimPrefix(filepath.Ext(name), "."); ext {
+	case formatJSON, formatNDJSON, formatCSV, formatTSV:
+		return ext
+	case "jsonl":
+		return formatNDJSON
+	}
+	return s.Fetch.Report.Format
+}
 
 // An input is an opened answer, decompressed and made UTF-8 as it is read.
 type input struct {

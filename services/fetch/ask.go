@@ -34,17 +34,10 @@ func address(s event.Slice, src *source.Source) string {
 // the source file does.
 func formatOf(address string, src *source.Source) string {
 	u, err := url.Parse(address)
-	if err == nil {
-		name := strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(u.Path), ".gz"), ".zst")
-		ext := strings.TrimPrefix(filepath.Ext(name), ".")
-		if ext == "jsonl" {
-			ext = "ndjson"
-		}
-		if slices.Contains([]string{"json", "ndjson", "csv", "tsv"}, ext) {
-			return ext
-		}
+	if err != nil {
+		return src.Fetch.Report.Format
 	}
-	return src.Fetch.Report.Format
+	return src.FormatOf(u.Path)
 }
 
 // open opens what is at an address: http, https, or a file below the allowed folders.

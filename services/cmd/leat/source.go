@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,13 +16,13 @@ func (a *app) source() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "source",
 		Short:   "Look at source files",
-		Long:    "source lists, checks and explains the files of the sources folder. It asks no server.",
-		Example: "  leat source list\n  leat source lint config/sources/ads.yaml\n  leat source explain ads",
+		Long:    "source lists, checks, explains and tests the files of the sources folder. It asks no server.",
+		Example: "  leat source list\n  leat source lint config/sources/ads.yaml\n  leat source explain ads\n  leat source test ads",
 		Args:    cobra.ArbitraryArgs,
 		RunE:    onlyGroup,
 	}
 	cmd.SuggestionsMinimumDistance = 2
-	cmd.AddCommand(a.sourceList(), a.sourceLint(), a.sourceExplain())
+	cmd.AddCommand(a.sourceList(), a.sourceLint(), a.sourceExplain(), a.sourceTest())
 	return cmd
 }
 
@@ -112,5 +113,55 @@ func (a *app) sourceExplain() *cobra.Command {
 			explained := map[string]string{"name": s.Name, "version": s.Hash, "text": text.String()}
 			return a.show(explained, func(w io.Writer) { fmt.Fprint(w, text.String()) })
 		}),
+	}
+}
+
+func (a *app) sourceTest() *cobra.Command {
+	var update bool
+	cmd := &cobra.Command{
+		Use:   "test [NAME...]",
+		Short: "Compare what comes of answers beside source files with what must",
+		Long: `test takes the answers in the folder NAME.test beside NAME.yaml, makes objects, tags, stats and rejects of each, and compares
+them with the file ANSWER.want.yaml. It exits with 1 if anything differs. It asks no server.`,
+		Example: "  leat source test\n  leat source test ads --update      # writes what comes of the answers: read it, then keep it",
+		Args:    cobra.ArbitraryArgs,
+	}
+	cmd.Flags().BoolVar(&update, "update", false, "write the files instead of comparing with them")
+	cmd.RunE = a.inFolder(func(folder string, names []string) error {
+		results, err := client.TestSources(cmd.Context(), folder, names, update)
+		if err != nil {
+			return err
+		}
+		if results == nil {
+			results = []client.FixtureResult{}
+		}
+		if err := a.show(results, func(w io.Writer) { showFixtures(w, results) }); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(results, func(r client.FixtureResult) bool { return r.Diff != "" }) {
+			return exit{status: exitFailed}
+		}
+		return nil
+	})
+	return cmd
+}
+
+func showFixtures(w io.Writer, results []client.FixtureResult) {
+	same := 0
+	for _, r := range results {
+		switch {
+		case r.Wrote != "":
+			fmt.Fprintf(w, "wrote %s\n", r.Wrote)
+		case r.Diff != "":
+			fmt.Fprintf(w, "%s differs from what must come of it:\n%s\n", r.Answer, r.Diff)
+		default:
+			same++
+		}
+	}
+	if same > 0 {
+		fmt.Fprintf(w, "%d answers became what they must\n", same)
+	}
+	if len(results) == 0 {
+		fmt.Fprintln(w, "no answers to test: put one into NAME.test beside NAME.yaml")
 	}
 }
