@@ -52,6 +52,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"submit", "--source", "ads", "--account", "nobody"}, "source ads has acme, globex"},
 		{[]string{"submit", "--source", "ads", "--timeout", "3s"}, "--timeout is for --wait"},
 		{[]string{"source", "explain"}, "takes the name of a source"},
+		{[]string{"source", "new", "shop"}, "takes a name and an answer"},
 		{[]string{"--config", "/nowhere.yaml", "status"}, "/nowhere.yaml"},
 	} {
 		status, out, errs := call(t, "", test.args...)

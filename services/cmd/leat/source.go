@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -16,13 +19,13 @@ func (a *app) source() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "source",
 		Short:   "Look at source files",
-		Long:    "source lists, checks, explains and tests the files of the sources folder. It asks no server.",
+		Long:    "source lists, checks, explains, tests and drafts the files of the sources folder. It asks no server.",
 		Example: "  leat source list\n  leat source lint config/sources/ads.yaml\n  leat source explain ads\n  leat source test ads",
 		Args:    cobra.ArbitraryArgs,
 		RunE:    onlyGroup,
 	}
 	cmd.SuggestionsMinimumDistance = 2
-	cmd.AddCommand(a.sourceList(), a.sourceLint(), a.sourceExplain(), a.sourceTest())
+	cmd.AddCommand(a.sourceList(), a.sourceLint(), a.sourceExplain(), a.sourceTest(), a.sourceNew())
 	return cmd
 }
 
@@ -164,4 +167,54 @@ func showFixtures(w io.Writer, results []client.FixtureResult) {
 	if len(results) == 0 {
 		fmt.Fprintln(w, "no answers to test: put one into NAME.test beside NAME.yaml")
 	}
+}
+
+func (a *app) sourceNew() *cobra.Command {
+	var write bool
+	cmd := &cobra.Command{
+		Use:   "new NAME ANSWER",
+		Short: "Guess a first source file from an answer of the source",
+		Long: `new reads an answer (.json, .ndjson, .csv or .tsv), guesses what its fields mean, tries that on the answer, and prints the file.
+It is a beginning: read it, put in the address, mend what is wrong, and see leat source explain NAME.`,
+		Example: "  leat source new shop sales.csv\n  leat source new shop sales.csv --write      # into the sources folder, where no shop.yaml is yet",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 2 {
+				return usage("`%s` takes a name and an answer: %d given; try `%s --help`", cmd.CommandPath(), len(args), cmd.CommandPath())
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&write, "write", false, "write the file into the sources folder")
+	cmd.RunE = a.inFolder(func(folder string, args []string) error {
+		draft, err := client.DraftSource(cmd.Context(), args[0], args[1])
+		if err != nil {
+			return err
+		}
+		if !write {
+			return a.show(draft, func(w io.Writer) { fmt.Fprint(w, draft.Text); showDraft(a.err, draft) })
+		}
+		file := filepath.Join(folder, args[0]+".yaml")
+		if err := writeNew(file, draft.Text); err != nil {
+			return err
+		}
+		return a.show(draft, func(w io.Writer) { fmt.Fprintf(w, "wrote %s\n", file); showDraft(w, draft) })
+	})
+	return cmd
+}
+
+func showDraft(w io.Writer, d client.Draft) {
+	fmt.Fprintf(w, "of the answer it makes %d objects, %d stats and %d rejects\n", d.Objects, d.Stats, d.Rejects)
+	if d.First != "" {
+		fmt.Fprintf(w, "the first reject is %s\n", d.First)
+	}
+}
+
+// writeNew writes a file that must not be there yet.
+func writeNew(name, text string) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // others read it: a source file has no secrets
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
 }
