@@ -57,6 +57,9 @@ type Dirty struct {
 // limit is how long a server may take to say how it is.
 const limit = 5 * time.Second
 
+// waitPrefix is what the names of the queues begin with in which messages wait.
+const waitPrefix = "leat.wait."
+
 // manyOpen is how many open jobs a status has.
 const manyOpen = 20
 
@@ -130,7 +133,7 @@ func (c *Client) askRabbit(ctx context.Context, s *Status) (version string, err 
 		switch {
 		case q.Name == rabbit.Dead:
 			dead = q.Ready + q.Unacked
-		case strings.HasPrefix(q.Name, "leat.wait."):
+		case strings.HasPrefix(q.Name, waitPrefix):
 			waiting += q.Ready + q.Unacked
 		}
 	}
@@ -210,7 +213,7 @@ func (c *Client) managed(ctx context.Context) ([]Queue, error) {
 	var rows []struct {
 		Name      string `json:"name"`
 		Ready     int64  `json:"messages_ready"`
-		Unacked   int64  `json:"messages_unacknowledged"`
+		Unacked   *int64 `json:"messages_unacknowledged"`
 		Consumers int64  `json:"consumers"`
 	}
 	if err := json.NewDecoder(response.Body).Decode(&rows); err != nil {
@@ -218,7 +221,10 @@ func (c *Client) managed(ctx context.Context) ([]Queue, error) {
 	}
 	queues := make([]Queue, len(rows))
 	for i, r := range rows {
-		queues[i] = Queue(r)
+		if r.Unacked == nil {
+			return nil, fmt.Errorf("rabbitmq.management_url: it has not counted the messages of %s (yet)", r.Name)
+		}
+		queues[i] = Queue{r.Name, r.Ready, *r.Unacked, r.Consumers}
 	}
 	return queues, nil
 }
