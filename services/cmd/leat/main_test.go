@@ -51,6 +51,10 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"submit", "--source", "sda"}, `found "sda"; in`},
 		{[]string{"submit", "--source", "ads", "--account", "nobody"}, "source ads has acme, globex"},
 		{[]string{"submit", "--source", "ads", "--timeout", "3s"}, "--timeout is for --wait"},
+		{[]string{"check", "--since", "yesterday"}, `--since: found "yesterday"; allowed are`},
+		{[]string{"check", "--since", "2999-01-01"}, `--since: found "2999-01-01"; allowed are`},
+		{[]string{"check", "--sample", "0"}, `--sample: found "0"; allowed are`},
+		{[]string{"check", "--sample", "101%"}, `--sample: found "101%"; allowed are`},
 		{[]string{"source", "explain"}, "takes the name of a source"},
 		{[]string{"--config", "/nowhere.yaml", "status"}, "/nowhere.yaml"},
 	} {
