@@ -55,7 +55,7 @@ func (k *check) outstanding(ctx context.Context) ([]group, error) {
 	rows, err := k.db.Query(ctx, `
 		WITH asked AS MATERIALIZED (
 			SELECT id, source, state FROM jobs
-			WHERE source = ANY($1) AND state <> 'cancelled' AND (state IN ('queued', 'running') OR finished_at >= $2)
+			WHERE ($1 = '' OR source = $1) AND state <> 'cancelled' AND (state IN ('queued', 'running') OR finished_at >= $2)
 		), `+missing+`
 		SELECT m.job_id::text, a.source, a.state, m.stage,
 			CASE WHEN m.stage = '' THEN $3 ELSE coalesce((
@@ -63,7 +63,7 @@ func (k *check) outstanding(ctx context.Context) ([]group, error) {
 				WHERE l.stage = m.stage AND l.message_id = m.cause AND o ->> 'id' = m.id LIMIT 1), $4) END,
 			count(*), min(m.id), max(m.id)
 		FROM missing m JOIN asked a ON a.id = m.job_id
-		GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 4, 5`, k.Sources, k.what.Since, rabbit.Fetch, rabbit.Delta)
+		GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 4, 5`, k.what.Source, k.what.Since, rabbit.Fetch, rabbit.Delta)
 	if err != nil {
 		return nil, fmt.Errorf("messages that are not done: %w", err)
 	}
@@ -74,16 +74,16 @@ func (k *check) outstanding(ctx context.Context) ([]group, error) {
 }
 
 // messages compares the ledger with the queues. A message is lost if it stays
-// undone over two looks, at both of which the queue that it is for, the one that
-// it comes from and those in which messages wait held nothing, ready or in the
-// hands of a worker. A job that has ended waits for none.
+// undone over two looks, at both of which nothing was ready in the queue that it
+// is for, the one that it comes from and those in which messages wait, and no
+// worker held anything of them in between. A job that has ended waits for none.
 func (k *check) messages(ctx context.Context) error {
 	first, err := k.outstanding(ctx)
 	if err != nil {
 		return err
 	}
-	if first = k.unheld(ctx, first); len(first) == 0 {
-		return nil
+	if first, err = k.unheld(ctx, first, k.ready); err != nil || len(first) == 0 {
+		return k.unknown(err)
 	}
 	if err := sleep(ctx, k.lag); err != nil {
 		return err
@@ -92,7 +92,10 @@ func (k *check) messages(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	lost := slices.DeleteFunc(k.unheld(ctx, second), func(g group) bool { return !slices.Contains(first, g) })
+	if second, err = k.unheld(ctx, second, k.readyOrHeld); err != nil {
+		return k.unknown(err)
+	}
+	lost := slices.DeleteFunc(second, func(g group) bool { return !slices.Contains(first, g) })
 	for _, g := range lost {
 		k.found(g.difference())
 	}
@@ -119,55 +122,48 @@ func (g group) difference() Difference {
 		"; --repair publishes them again, or submit the job again with another id")
 }
 
-// unheld returns the groups that no queue can hold. Where the broker does not
-// say what it holds, only those of jobs that have ended are sure.
-func (k *check) unheld(ctx context.Context, groups []group) []group {
-	empty := func(string) bool { return false }
-	if slices.ContainsFunc(groups, group.open) {
-		held, err := k.holding(ctx)
-		text := "whether messages are lost"
-		k.Unchecked = slices.DeleteFunc(k.Unchecked, func(u string) bool { return strings.HasPrefix(u, text) })
-		if err != nil {
-			k.Unchecked = append(k.Unchecked, text+", though jobs wait for some: "+err.Error())
-		} else if len(held.waiting) == 0 {
-			empty = func(queue string) bool { return !held.queues[queue] }
-		}
-	}
-	return slices.DeleteFunc(groups, func(g group) bool { return g.open() && (!empty(g.queue) || !empty(g.from())) })
-}
-
-// holding are the queues that hold something.
-type holding struct {
-	queues  map[string]bool
-	waiting []string
-}
-
-// holding asks the broker over AMQP, which knows at once what is ready, and over
-// the management API, which alone knows what workers hold.
-func (c *Client) holding(ctx context.Context) (h holding, err error) {
-	managed, err := c.managed(ctx)
+// unknown notes that the broker did not say what it holds.
+func (k *check) unknown(err error) error {
 	if err != nil {
-		return h, err
+		k.Unchecked = append(k.Unchecked, "whether messages are lost, though jobs wait for some: "+err.Error())
 	}
-	ready, err := c.declared(ctx, nil)
-	if err != nil {
-		return h, err
-	}
-	h.queues = map[string]bool{}
-	for _, q := range slices.Concat(managed, ready) {
-		if q.Ready+q.Unacked == 0 {
-			continue
-		}
-		h.queues[q.Name] = true
-		if strings.HasPrefix(q.Name, waitPrefix) {
-			h.waiting = append(h.waiting, q.Name)
-		}
-	}
-	return h, nil
+	return nil
 }
 
-// counted is how long the broker takes at most until the management API knows
-// what a worker holds: its statistics are five seconds old.
+// unheld returns the groups that no queue can hold, as look sees the queues.
+func (k *check) unheld(ctx context.Context, groups []group, look func(context.Context) ([]Queue, error)) ([]group, error) {
+	if !slices.ContainsFunc(groups, group.open) {
+		return groups, nil
+	}
+	queues, err := look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	waiting, held := false, map[string]bool{}
+	for _, q := range queues {
+		if q.Ready+q.Unacked > 0 {
+			held[q.Name] = true
+			waiting = waiting || strings.HasPrefix(q.Name, waitPrefix)
+		}
+	}
+	return slices.DeleteFunc(groups, func(g group) bool { return g.open() && (waiting || held[g.queue] || held[g.from()]) }), nil
+}
+
+// ready asks over AMQP, which knows at once what is ready.
+func (k *check) ready(ctx context.Context) ([]Queue, error) { return k.declared(ctx, nil) }
+
+// readyOrHeld asks the management API too, which alone knows what workers hold.
+func (k *check) readyOrHeld(ctx context.Context) ([]Queue, error) {
+	managed, err := k.managed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ready, err := k.ready(ctx)
+	return slices.Concat(managed, ready), err
+}
+
+// counted is how long it takes at most until the management API has counted anew
+// what workers hold: its statistics are up to five seconds old.
 const counted = 10 * time.Second
 
 // windowSize is how many messages are published at once.

@@ -36,7 +36,7 @@ func (i *installation) lose(rows ...string) {
 func (i *installation) counting() {
 	i.t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
-		_, err := i.holding(i.t.Context())
+		_, err := i.managed(i.t.Context())
 		if err == nil {
 			return
 		}

@@ -90,9 +90,9 @@ func (k *check) sequences(ctx context.Context) error {
 	}
 	rows, err := k.db.Query(ctx, `
 		SELECT j.source, j.id::text, count(*), max(a.n) + 1 FROM answers a JOIN jobs j ON j.id = a.job_id
-		WHERE j.source = ANY($1)
+		WHERE $1 = '' OR j.source = $1
 		GROUP BY j.id HAVING count(*) <> max(a.n) + 1
-		ORDER BY j.id`, k.Sources)
+		ORDER BY j.id`, k.what.Source)
 	if err != nil {
 		return fmt.Errorf("numbers of answers: %w", err)
 	}

@@ -134,10 +134,10 @@ const tooOld = time.Hour
 // overdue finds marks that no rollup worker has come to.
 func (k *check) overdue(ctx context.Context) error {
 	rows, err := k.db.Query(ctx, `
-		SELECT coalesce(o.source, split_part(d.half, '/', 1)) AS source, d.job_id::text, count(*), min(d.due)
+		SELECT coalesce(o.source, split_part(d.half, '/', 1)), d.job_id::text, count(*), min(d.due)
 		FROM dirty d LEFT JOIN objects o ON o.id = d.object_id
-		WHERE d.due < now() - $1::interval AND coalesce(o.source, split_part(d.half, '/', 1)) = ANY($2)
-		GROUP BY 1, 2 ORDER BY 1, 2`, tooOld, k.Sources)
+		WHERE d.due < now() - $1::interval AND ($2 = '' OR coalesce(o.source, split_part(d.half, '/', 1)) = $2)
+		GROUP BY 1, 2 ORDER BY 1, 2`, tooOld, k.what.Source)
 	if err != nil {
 		return fmt.Errorf("look for old marks: %w", err)
 	}

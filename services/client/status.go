@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -234,7 +235,7 @@ func (c *Client) managed(ctx context.Context) ([]Queue, error) {
 func (c *Client) declared(ctx context.Context, why error) ([]Queue, error) {
 	conn, err := c.dial(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%w; %w", why, err)
+		return nil, errors.Join(why, err)
 	}
 	defer conn.Close() //nolint:errcheck // nothing was sent over it
 	var queues []Queue
