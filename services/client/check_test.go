@@ -162,7 +162,7 @@ func TestCheckFindsEveryDifference(t *testing.T) {
 		},
 		"a metric that is too large, has too many digits, is zero, no number, or has no name": {
 			func() {
-				i.exec(`UPDATE leat.stats SET metrics = '{"a": 10000000000000, "b": 0.1234567, "c": 0, "d": "x", "e e": 1, "f": 1.50, "g": 9999999999999}' WHERE day = '2026-05-02'`)
+				i.exec(`UPDATE leat.stats SET metrics = '{"a": 10000000000000, "b": 0.1234567, "c": 0, "d": "x", "e e": 1, "f": 1.50, "g": 9999999999999, "sum": 9000000000000.5, "less": -0.5}' WHERE day = '2026-05-02'`)
 			},
 			[]string{
 				`shop/item/i/1 stats 2026-05-02 dims "os=android": a metric has a name, at most 12 digits before the point and 6 after it, and is not zero; ` +
