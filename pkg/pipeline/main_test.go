@@ -39,7 +39,7 @@ func build(t *testing.T, h pipeline.Handler) *house {
 	m := pipetest.NewMemory("q", "next", "dead")
 	b := &house{
 		Memory: m, metrics: &metrics{counts: map[string]int{}}, done: make(chan error, 1),
-		ledger: &ledger{m: m, starts: map[string]int{}, deaths: map[string]pipeline.Death{}},
+		ledger: &ledger{m: m, starts: map[string]int{}, deaths: map[string]pipeline.Death{}, setbacks: map[string]pipeline.Setback{}},
 	}
 	b.Worker = &pipeline.Worker{
 		Config: pipeline.Config{BatchSize: 100, Slots: 1, MaxAttempts: 3, Grace: 10 * time.Second},
@@ -164,6 +164,7 @@ type ledger struct {
 	mu       sync.Mutex
 	starts   map[string]int
 	deaths   map[string]pipeline.Death
+	setbacks map[string]pipeline.Setback
 	startErr func(id string) error
 	deadErr  func(id string) error
 }
@@ -189,7 +190,10 @@ func (l *ledger) Returned(ctx context.Context, e pipeline.Envelope) error {
 	return ctx.Err()
 }
 
-func (l *ledger) Waits(ctx context.Context, e pipeline.Envelope, _ string) error {
+func (l *ledger) Waits(ctx context.Context, e pipeline.Envelope, why pipeline.Setback) error {
+	l.mu.Lock()
+	l.setbacks[e.ID] = why
+	l.mu.Unlock()
 	return l.Returned(ctx, e)
 }
 

@@ -190,9 +190,16 @@ type Ledger interface {
 	Returned(ctx context.Context, e Envelope) error
 	// Waits commits that e will be tried again, and why, for people to read; its
 	// last start returned.
-	Waits(ctx context.Context, e Envelope, why string) error
+	Waits(ctx context.Context, e Envelope, why Setback) error
 	// Dead commits that e is given up.
 	Dead(ctx context.Context, e Envelope, d Death) error
+}
+
+// A Setback is why a message is tried again.
+type Setback struct {
+	Class    string
+	Reason   string
+	Attempts int // that it has used up
 }
 
 // A Death is why a message was given up.

@@ -20,23 +20,35 @@ func (w *Worker) settle(ctx context.Context, d Delivery, cause error) error {
 	again := d.Envelope
 	switch {
 	case IsPermanent(cause):
-		return w.bury(ctx, d, Death{Class: "permanent", Reason: cause.Error(), Attempts: d.Attempt + 1})
-	case later:
+		return w.bury(ctx, d, Death{Class: ClassPermanent, Reason: cause.Error(), Attempts: d.Attempt + 1})
+	case later, IsUnavailable(cause):
 		again.Waited++
 		again.Wait = longEnough(wait, again.Waited)
 	case d.Attempt+1 >= w.MaxAttempts:
-		return w.bury(ctx, d, Death{Class: "failed", Reason: cause.Error(), Attempts: d.Attempt + 1})
+		return w.bury(ctx, d, Death{Class: ClassFailed, Reason: cause.Error(), Attempts: d.Attempt + 1})
 	default:
 		again.Attempt++
 		again.Wait = Waits[min(again.Attempt/2, len(Waits)-1)]
 	}
-	w.Metrics.Retry(class(cause))
-	w.Log.Warn("later", zap.String("id", d.ID), zap.String("job", d.Job), zap.Duration("wait", again.Wait),
+	back := Setback{Class: Class(cause), Reason: cause.Error(), Attempts: again.Attempt}
+	w.Metrics.Retry(back.Class)
+	w.Log.Warn("later", zap.String("id", d.ID), zap.String("job", d.Job), zap.String("class", back.Class), zap.Duration("wait", again.Wait),
 		zap.Int("attempt", again.Attempt), zap.Int("waited", again.Waited), zap.Error(cause))
-	if err := w.insist(ctx, func() error { return w.Ledger.Waits(ctx, d.Envelope, cause.Error()) }); err != nil {
+	if err := w.insist(ctx, func() error { return w.Ledger.Waits(ctx, d.Envelope, back) }); err != nil {
 		return err
 	}
 	return w.replace(ctx, d, again)
+}
+
+// park puts a message for which a server is away, though all servers say that they
+// are there, into a waiting queue: it uses up no attempt, and others go on. What
+// else is held goes back, so that no worker spends more than one such wait at a
+// time; in a batch the one at fault is not known before it is handled alone.
+func (w *Worker) park(ctx context.Context, in Batch, outage error) error {
+	if len(in) > 1 || !errors.Is(outage, errGiveBack) || w.Probe(ctx) != nil {
+		return outage
+	}
+	return errors.Join(outage, w.settle(ctx, in[0], outage))
 }
 
 // bury commits the death, publishes the dead letter, and acknowledges. A death
@@ -85,7 +97,7 @@ func (w *Worker) insist(ctx context.Context, f func() error) error {
 		case time.Since(since) > patience:
 			return fmt.Errorf("%w: %w", errGiveBack, err)
 		}
-		w.Metrics.Retry("unavailable")
+		w.Metrics.Retry(ClassUnavailable)
 		w.Log.Warn("a server is away", zap.Int("try", try), zap.Error(err))
 		pause(ctx, backoff(try))
 	}
@@ -104,18 +116,6 @@ func recovered[T any](f func() (T, error)) (out T, err error) {
 func waits(err error) bool {
 	_, ok := isLater(err)
 	return ok
-}
-
-func class(err error) string {
-	switch {
-	case IsUnavailable(err):
-		return "unavailable"
-	case IsPermanent(err):
-		return "permanent"
-	case waits(err):
-		return "later"
-	}
-	return "failed"
 }
 
 // longEnough picks the shortest of Waits that is at least wait; who has waited

@@ -74,7 +74,7 @@ func (w *Worker) take() (done func()) {
 type Metrics interface {
 	Batch(messages int)
 	Phase(name string, took time.Duration) // handle, publish, ack, idle
-	Retry(class string)                    // unavailable, later, failed
+	Retry(class string)                    // of what is tried again
 	DeadLetter(class string)
 }
 
@@ -172,7 +172,7 @@ func (w *Worker) idle(ctx context.Context, idler Idler) time.Duration {
 		w.Idled(err)
 	}
 	if err != nil && ctx.Err() == nil {
-		w.Metrics.Retry(class(err))
+		w.Metrics.Retry(Class(err))
 		w.Log.Warn("idle work", zap.Error(err))
 		return idleEvery
 	}
@@ -231,7 +231,10 @@ func (w *Worker) guarded(ctx context.Context, in Batch) error {
 	case err != nil:
 		return err
 	case starts >= maxStarts:
-		return w.bury(ctx, in[0], Death{Class: "crashed", Attempts: starts, Reason: fmt.Sprintf("started %d times, and the worker never came back from it", starts)})
+		return w.bury(ctx, in[0], Death{Class: ClassCrashed, Attempts: starts, Reason: fmt.Sprintf("started %d times, and the worker never came back from it", starts)})
+	}
+	if starts > 1 {
+		w.Metrics.Retry(ClassCrashed)
 	}
 	if err := w.do(ctx, in); err != nil { // it goes back, and the worker lives: this start did not kill it
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
@@ -252,7 +255,7 @@ func (w *Worker) do(ctx context.Context, in Batch) error {
 			}
 			return nil
 		}); outage != nil {
-			return outage
+			return w.park(ctx, in, outage)
 		}
 		switch {
 		case err == nil:

@@ -243,16 +243,17 @@ func (l Ledger) Returned(ctx context.Context, e pipeline.Envelope) error {
 }
 
 // Waits implements pipeline.Ledger. A message without a job has no row.
-func (l Ledger) Waits(ctx context.Context, e pipeline.Envelope, why string) error {
+func (l Ledger) Waits(ctx context.Context, e pipeline.Envelope, why pipeline.Setback) error {
 	job, err := uuid.Parse(e.Job)
 	if err != nil {
 		return nil //nolint:nilerr // a job that has no row yet
 	}
 	_, err = l.DB.Exec(ctx, `
-		INSERT INTO ledger AS l (stage, message_id, job_id, state, error)
-		SELECT $1, $2, id, 'started', $4 FROM jobs WHERE id = $3
-		ON CONFLICT (stage, message_id) DO UPDATE SET starts = 0, error = excluded.error, done_at = now()
-		WHERE l.state = 'started'`, l.Stage, Plain(e.ID), job, Plain(why))
+		INSERT INTO ledger AS l (stage, message_id, job_id, state, error, error_class, attempts)
+		SELECT $1, $2, id, 'started', $4, $5, $6 FROM jobs WHERE id = $3
+		ON CONFLICT (stage, message_id) DO UPDATE SET
+			starts = 0, error = excluded.error, error_class = excluded.error_class, attempts = excluded.attempts, done_at = now()
+		WHERE l.state = 'started'`, l.Stage, Plain(e.ID), job, Plain(why.Reason), why.Class, why.Attempts)
 	return Classify(err)
 }
 
@@ -264,12 +265,12 @@ func (l Ledger) Dead(ctx context.Context, e pipeline.Envelope, d pipeline.Death)
 		return nil //nolint:nilerr // it never belonged to a job, and the dead letter itself says all
 	}
 	_, err = l.DB.Exec(ctx, `
-		INSERT INTO ledger AS l (stage, message_id, job_id, state, error, error_class, replay)
-		SELECT $1, $2, id, 'dead', $4, $5, $6 FROM jobs WHERE id = $3
+		INSERT INTO ledger AS l (stage, message_id, job_id, state, error, error_class, attempts, replay)
+		SELECT $1, $2, id, 'dead', $4, $5, $6, $7 FROM jobs WHERE id = $3
 		ON CONFLICT (stage, message_id) DO UPDATE SET
-			state = 'dead', error = excluded.error, error_class = excluded.error_class,
+			state = 'dead', error = excluded.error, error_class = excluded.error_class, attempts = excluded.attempts,
 			replay = greatest(l.replay, excluded.replay), starts = 0, done_at = now()
-		WHERE l.state <> 'done'`, l.Stage, e.ID, job, Plain(d.Reason), d.Class, e.Replay)
+		WHERE l.state <> 'done'`, l.Stage, e.ID, job, Plain(d.Reason), d.Class, d.Attempts, e.Replay)
 	return Classify(err)
 }
 

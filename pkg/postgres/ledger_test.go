@@ -450,3 +450,30 @@ func TestTheLedgerKeepsWhatAPartSaw(t *testing.T) {
 		})
 	}
 }
+
+func TestTheLedgerSaysWhyAndHowOften(t *testing.T) {
+	t.Parallel()
+	c, job := tallying(t)
+	l := postgres.Ledger{DB: c.db, Stage: stage}
+	d := message(job, "a")
+	says := func(want string) {
+		t.Helper()
+		var got string
+		if err := c.db.QueryRow(t.Context(), `
+			SELECT concat_ws(' ', state, error_class, attempts, error) FROM ledger WHERE message_id = 'a'`).Scan(&got); err != nil || got != want {
+			t.Errorf("the ledger says %q, %v, want %q", got, err, want)
+		}
+	}
+	for _, why := range []pipeline.Setback{
+		{Class: pipeline.ClassRateLimited, Reason: "429"}, {Class: pipeline.ClassFailed, Reason: "odd", Attempts: 1}, {Class: pipeline.ClassFailed, Reason: "odder", Attempts: 2},
+	} {
+		if err := l.Waits(t.Context(), d.Envelope, why); err != nil {
+			t.Fatal(err)
+		}
+		says(fmt.Sprintf("started %s %d %s", why.Class, why.Attempts, why.Reason))
+	}
+	if err := l.Dead(t.Context(), d.Envelope, pipeline.Death{Class: pipeline.ClassFailed, Reason: "oddest", Attempts: 3}); err != nil {
+		t.Fatal(err)
+	}
+	says("dead failed 3 oddest")
+}

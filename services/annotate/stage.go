@@ -8,12 +8,9 @@ package annotate
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -62,7 +59,7 @@ func (s *Stage) Handle(ctx context.Context, in pipeline.Batch) ([]pipeline.Envel
 		byID[in[i].ID], versions[c.Version] = c, version
 		want(wanted, c, version)
 	}
-	guess, err := s.annotate(ctx, s.DB, wanted, nil)
+	guess, err := Annotate(ctx, s.DB, wanted, nil, s.warn)
 	if err != nil {
 		return nil, err
 	}
@@ -101,58 +98,13 @@ func want(wanted map[int64]catalog.Version, c event.Changes, version catalog.Ver
 	}
 }
 
-// An annotation is what the annotators say of an object with certain inputs.
-type annotation struct {
-	inputs []byte // their hash; nil: no annotator is meant for the object
-	tags   []byte // canonical JSON
-	failed int
-}
-
-// annotate runs the annotators on the objects as they are now, but for those of
-// which guess says what they come to with the same inputs.
-func (s *Stage) annotate(ctx context.Context, q tree.Querier, wanted map[int64]catalog.Version, guess map[int64]annotation) (map[int64]annotation, error) {
-	nodes, err := tree.Up(ctx, q, slices.Collect(maps.Keys(wanted)))
-	if err != nil {
-		return nil, err
-	}
-	out := make(map[int64]annotation, len(wanted))
-	for id, version := range wanted {
-		node := nodes[id]
-		if node == nil || !version.Annotates(node.Type) {
-			continue
-		}
-		object := view(node)
-		inputs := version.Inputs(object)
-		if g, ok := guess[id]; ok && bytes.Equal(g.inputs, inputs) {
-			out[id] = g
-			continue
-		}
-		tags, failed := version.Annotate(object)
-		for tag, err := range failed {
-			s.Log.Warn("annotator failed", zap.String("source", node.Source), zap.String("object", node.Type+"/"+node.Key), zap.String("tag", tag), zap.Error(err))
-		}
-		maps.DeleteFunc(tags, func(_ string, v any) bool { return v == nil })
-		text, err := json.Marshal(tags)
-		if err != nil {
-			return nil, pipeline.Permanent(fmt.Errorf("tags of %s/%s: %w", node.Type, node.Key, err))
-		}
-		out[id] = annotation{inputs, text, len(failed)}
-	}
-	return out, nil
-}
-
-// view is an object as annotators see it.
-func view(n *tree.Node) source.Object {
-	o := source.Object{Type: n.Type, Key: n.Key, Name: n.Name, Attrs: n.Attrs}
-	for p := n.Parent; p != nil; p = p.Parent {
-		o.Parents = append(o.Parents, source.Object{Type: p.Type, Key: p.Key, Name: p.Name, Attrs: p.Attrs})
-	}
-	return o
+func (s *Stage) warn(node *tree.Node, tag string, err error) {
+	s.Log.Warn("annotator failed", zap.String("source", node.Source), zap.String("object", node.Type+"/"+node.Key), zap.String("tag", tag), zap.Error(err))
 }
 
 // write locks the tags, annotates again what changed since the guess, and
 // writes what differs. It reports of each object whether its tags changed.
-func (s *Stage) write(ctx context.Context, tx pgx.Tx, wanted map[int64]catalog.Version, guess map[int64]annotation) (map[int64]bool, map[int64]annotation, error) {
+func (s *Stage) write(ctx context.Context, tx pgx.Tx, wanted map[int64]catalog.Version, guess map[int64]Annotation) (map[int64]bool, map[int64]Annotation, error) {
 	ids := make([]int64, 0, len(wanted))
 	for id := range wanted {
 		if _, ok := guess[id]; ok {
@@ -164,7 +116,7 @@ func (s *Stage) write(ctx context.Context, tx pgx.Tx, wanted map[int64]catalog.V
 	if err != nil {
 		return nil, nil, fmt.Errorf("lock tags: %w", err)
 	}
-	now, err := s.annotate(ctx, tx, wanted, guess)
+	now, err := Annotate(ctx, tx, wanted, guess, s.warn)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -173,25 +125,25 @@ func (s *Stage) write(ctx context.Context, tx pgx.Tx, wanted map[int64]catalog.V
 	for _, id := range ids {
 		a := now[id]
 		old, there := stored[id]
-		if a.inputs == nil || bytes.Equal(a.inputs, old.inputs) || old.versionAt.After(wanted[id].FirstUsed) {
+		if a.Inputs == nil || bytes.Equal(a.Inputs, old.Inputs) || old.VersionAt.After(wanted[id].FirstUsed) {
 			continue
 		}
-		changed[id] = !bytes.Equal(a.tags, old.tags) && (there || string(a.tags) != noTags)
-		rows = append(rows, tagRow{id, a.tags, a.inputs, wanted[id].FirstUsed, changed[id], !there})
+		changed[id] = !bytes.Equal(a.Tags, old.Tags) && (there || string(a.Tags) != NoTags)
+		rows = append(rows, tagRow{Kept{a.Tags, a.Inputs, wanted[id].FirstUsed}, id, changed[id], !there})
 	}
 	cleared, err := clearTags(ctx, tx, wanted, guess)
 	if err != nil {
 		return nil, nil, fmt.Errorf("clear tags: %w", err)
 	}
 	for _, id := range cleared {
-		changed[id], now[id] = true, annotation{}
+		changed[id], now[id] = true, Annotation{}
 	}
 	return changed, now, save(ctx, tx, rows)
 }
 
 // result says what follows from one input.
 func (s *Stage) result(ctx context.Context, tx pgx.Tx, e pipeline.Envelope, c event.Changes, src *source.Source,
-	tagged map[int64]bool, annotated map[int64]annotation) (postgres.Result, error) {
+	tagged map[int64]bool, annotated map[int64]Annotation) (postgres.Result, error) {
 	r := postgres.Result{Source: c.Source, Counts: map[string]int{}}
 	next := event.Changes{Source: c.Source, Version: c.Version}
 	var differ []event.Change // whose descendants' tags may differ too
@@ -201,7 +153,7 @@ func (s *Stage) result(ctx context.Context, tx pgx.Tx, e pipeline.Envelope, c ev
 		}
 		if _, ok := annotated[o.ID]; ok && (o.Self || o.Above) {
 			r.Counts[map[bool]string{true: "tags.changed", false: "tags.unchanged"}[tagged[o.ID]]]++
-			r.Counts["tags.failed"] += annotated[o.ID].failed
+			r.Counts["tags.failed"] += annotated[o.ID].Failed
 			o.Self = o.Self || tagged[o.ID]
 			delete(tagged, o.ID) // counted by the first input that names it
 		}
@@ -250,15 +202,3 @@ func (s *Stage) descendants(ctx context.Context, tx pgx.Tx, e pipeline.Envelope,
 func looksUp(src *source.Source) bool {
 	return slices.ContainsFunc(src.Types(), func(t *source.Type) bool { return len(src.LooksUp(t.Name)) > 0 })
 }
-
-// A tagRow is a row of tags.
-type tagRow struct {
-	id        int64
-	tags      []byte
-	inputs    []byte
-	versionAt time.Time
-	changed   bool
-	fresh     bool // there was none
-}
-
-const noTags = "{}"

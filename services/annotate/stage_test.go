@@ -137,7 +137,7 @@ func TestWhatChangesBetweenTheGuessAndTheWriteIsAnnotatedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	wanted := map[int64]catalog.Version{2: version}
-	guess, err := s.annotate(t.Context(), b.db, wanted, nil)
+	guess, err := Annotate(t.Context(), b.db, wanted, nil, s.warn)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,27 +12,50 @@ import (
 	"github.com/leatflow/leat/pkg/event"
 	"github.com/leatflow/leat/pkg/source"
 	"github.com/leatflow/leat/services/catalog"
+	"github.com/leatflow/leat/services/tree"
 )
 
+// A Kept is what the table tags has of an object.
+type Kept struct {
+	Tags      []byte // canonical JSON
+	Inputs    []byte // the hash of what they came from
+	VersionAt time.Time
+}
+
+// A tagRow is a row of tags.
+type tagRow struct {
+	Kept
+	id      int64
+	changed bool
+	fresh   bool // there was none
+}
+
+// Stored reads what the table tags has of objects.
+func Stored(ctx context.Context, q tree.Querier, ids []int64) (map[int64]Kept, error) {
+	return read(ctx, q, ids, "")
+}
+
 // lock locks the rows of tags that are there, in the order of their ids.
-func lock(ctx context.Context, tx pgx.Tx, ids []int64) (map[int64]tagRow, error) {
+func lock(ctx context.Context, tx pgx.Tx, ids []int64) (map[int64]Kept, error) {
+	return read(ctx, tx, ids, "FOR UPDATE")
+}
+
+func read(ctx context.Context, q tree.Querier, ids []int64, locking string) (map[int64]Kept, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	rows, err := tx.Query(ctx, `
+	rows, err := q.Query(ctx, `
 		SELECT object_id, tags, inputs_hash, CASE WHEN isfinite(version_at) THEN version_at ELSE 'epoch' END FROM tags
 		WHERE object_id = ANY($1) ORDER BY object_id
-		FOR UPDATE`, ids)
+		`+locking, ids)
 	if err != nil {
 		return nil, err
 	}
-	stored := make(map[int64]tagRow, len(ids))
-	var r tagRow
-	_, err = pgx.ForEachRow(rows, []any{&r.id, &r.tags, &r.inputs, &r.versionAt}, func() error {
-		row := r
-		row.tags = canonical(r.tags)
-		row.inputs = slices.Clone(r.inputs)
-		stored[r.id] = row
+	stored := make(map[int64]Kept, len(ids))
+	var id int64
+	var k Kept
+	_, err = pgx.ForEachRow(rows, []any{&id, &k.Tags, &k.Inputs, &k.VersionAt}, func() error {
+		stored[id] = Kept{canonical(k.Tags), slices.Clone(k.Inputs), k.VersionAt}
 		return nil
 	})
 	return stored, err
@@ -53,7 +76,7 @@ func canonical(tags []byte) []byte {
 
 // clearTags takes the tags of objects that no rule is meant for any more, since
 // their source file changed. It returns those that had any.
-func clearTags(ctx context.Context, tx pgx.Tx, wanted map[int64]catalog.Version, annotated map[int64]annotation) ([]int64, error) {
+func clearTags(ctx context.Context, tx pgx.Tx, wanted map[int64]catalog.Version, annotated map[int64]Annotation) ([]int64, error) {
 	var ids []int64
 	var times []time.Time
 	for id, version := range wanted {
@@ -85,8 +108,8 @@ type tagColumns struct {
 }
 
 func (c *tagColumns) add(r tagRow) {
-	c.ids, c.tags, c.inputs = append(c.ids, r.id), append(c.tags, string(r.tags)), append(c.inputs, r.inputs)
-	c.times, c.changed = append(c.times, r.versionAt), append(c.changed, r.changed)
+	c.ids, c.tags, c.inputs = append(c.ids, r.id), append(c.tags, string(r.Tags)), append(c.inputs, r.Inputs)
+	c.times, c.changed = append(c.times, r.VersionAt), append(c.changed, r.changed)
 }
 
 // save writes rows, which are in the order of their ids: those that were there

@@ -98,6 +98,22 @@ func (c *Catalog) Latest(ctx context.Context, name string) (*source.Source, erro
 	return c.Get(ctx, hash)
 }
 
+// A Use is a version and when it was first used.
+type Use struct {
+	Hash string
+	At   time.Time
+}
+
+// History returns the versions of a source in the order of their first use.
+func (c *Catalog) History(ctx context.Context, name string) ([]Use, error) {
+	rows, err := c.db.Query(ctx, `SELECT hash, at FROM source_versions WHERE source = $1 ORDER BY at`, name)
+	if err != nil {
+		return nil, postgres.Classify(fmt.Errorf("versions of source %s: %w", name, err))
+	}
+	uses, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Use])
+	return uses, postgres.Classify(err)
+}
+
 func parse(text string, raw []byte) (*source.Source, error) {
 	kept := map[string]string{}
 	if err := json.Unmarshal(raw, &kept); err != nil {

@@ -16,9 +16,14 @@ import (
 
 // Checking says what to check.
 type Checking struct {
-	Source string // "" for all
-	Repair bool   // mark what differs, for rollup to write
+	Source string    // "" for all
+	Since  time.Time // only objects that changed since, and what stands above them; zero: all
+	Sample Sample    // only some of the objects
+	Repair bool      // through the pipeline: marks for rollup, messages for the stages
 }
+
+// all reports whether every object is looked at.
+func (w Checking) all() bool { return w.Since.IsZero() && w.Sample == Sample{} }
 
 // Checked is what a check came to.
 type Checked struct {
@@ -26,10 +31,11 @@ type Checked struct {
 	Objects     int64    `json:"objects"`
 	Documents   int64    `json:"documents"`   // that should be in MongoDB
 	Differences int64    `json:"differences"` // those told of
-	Passed      int64    `json:"marked"`      // documents that differ and are marked already
+	Passed      int64    `json:"marked"`      // what differs and is on its way: documents that are marked, tags that are to be annotated
 	OpenJobs    int64    `json:"open_jobs"`   // of these sources: what they change may not be in MongoDB yet
 	Repairs     []Repair `json:"repairs"`
-	Beyond      int64    `json:"not_repairable"` // differences that no mark cures
+	Beyond      int64    `json:"not_repairable"` // differences that no repair cures
+	Unchecked   []string `json:"unchecked"`      // what could not be looked at, and why
 	Seconds     float64  `json:"seconds"`
 }
 
@@ -44,12 +50,15 @@ type document struct {
 
 func (d document) place() string { return d.source + "/" + d.id }
 
-// Check compares the rows of PostgreSQL with the documents of MongoDB, and tells
-// every difference that is still there on a second look.
+// Check goes through the books: the rows of PostgreSQL by themselves, the tags
+// against the annotators, the documents of MongoDB against the rows, the ledger
+// against the queues. What differs and may be on its way is looked at twice;
+// what differs still is told. Its memory does not grow with the tables: it does
+// with the tree below a hundred documents.
 func (c *Client) Check(ctx context.Context, what Checking, tell func(Difference)) (Checked, error) {
 	start := time.Now()
-	k := &check{Client: c, tell: tell, Checked: Checked{Repairs: []Repair{}}}
-	err := k.run(ctx, what)
+	k := &check{Client: c, what: what, tell: tell, day: start.Unix() / (24 * 60 * 60), Checked: Checked{Repairs: []Repair{}, Unchecked: []string{}}}
+	err := k.run(ctx)
 	k.Seconds = time.Since(start).Seconds()
 	return k.Checked, err
 }
@@ -57,54 +66,87 @@ func (c *Client) Check(ctx context.Context, what Checking, tell func(Difference)
 type check struct {
 	*Client
 	Checked
+	what     Checking
+	day      int64  // which sample is taken
 	halves   []half // those that stats has days of
+	circular bool   // some objects may stand above themselves
 	suspects []document
+	untagged []tagged   // objects whose tags differed on the first look
 	broken   []document // those that differed on the second look
+	top      newest
 	tell     func(Difference)
 }
 
-func (k *check) run(ctx context.Context, what Checking) error {
+// suspectsAtOnce is how many suspects are kept before the second look at them.
+const suspectsAtOnce = 10_000
+
+func (k *check) run(ctx context.Context) error {
+	if err := k.prepare(ctx); err != nil {
+		return err
+	}
+	for _, name := range k.Sources {
+		if err := k.ofSource(ctx, name); err != nil {
+			return err
+		}
+	}
+	if k.what.Source == "" && k.what.all() {
+		if err := k.strays(ctx); err != nil {
+			return err
+		}
+	}
+	for _, look := range []func(context.Context) error{k.again, k.sequences, k.overdue, k.messages} {
+		if err := look(ctx); err != nil {
+			return err
+		}
+	}
+	var err error
+	k.OpenJobs, err = k.countOpen(ctx, k.Sources)
+	return err
+}
+
+// prepare looks whether there is anything to compare, and what.
+func (k *check) prepare(ctx context.Context) (err error) {
 	if err := k.migrated(ctx); err != nil {
 		return err
 	}
 	if err := mongodb.Ping(ctx, k.mongo); err != nil {
 		return err
 	}
-	names, err := k.sourceNames(ctx, what.Source)
-	if err != nil {
+	if k.Sources, err = k.sourceNames(ctx, k.what.Source); err != nil {
 		return err
 	}
-	k.Sources = names
 	if k.halves, err = k.statHalves(ctx); err != nil {
 		return fmt.Errorf("half-years of stats: %w", err)
 	}
-	for _, name := range names {
-		if err := k.fromRows(ctx, name); err != nil {
-			return fmt.Errorf("check %s: %w", name, err)
-		}
+	if k.circular, err = k.anyBelowItself(ctx); err != nil {
+		return fmt.Errorf("parents of objects: %w", err)
+	}
+	return nil
+}
+
+func (k *check) ofSource(ctx context.Context, name string) error {
+	k.top = newest{}
+	if err := k.fromRows(ctx, name); err != nil {
+		return fmt.Errorf("check %s: %w", name, err)
+	}
+	if k.what.all() {
 		if err := k.fromDocuments(ctx, name); err != nil {
 			return fmt.Errorf("check the documents of %s: %w", name, err)
 		}
 	}
-	if what.Source == "" {
-		if err := k.strays(ctx); err != nil {
-			return err
-		}
-	}
-	if err := k.again(ctx); err != nil {
-		return err
-	}
-	if k.OpenJobs, err = k.countOpen(ctx); err != nil || !what.Repair {
-		return err
-	}
-	k.Repairs, err = k.repair(ctx, k.broken)
-	return err
+	return k.revOf(ctx, name)
 }
 
 // found tells of a difference.
 func (k *check) found(d Difference) {
 	k.Differences++
 	k.tell(d)
+}
+
+// beyond tells of a difference that no repair cures.
+func (k *check) beyond(d Difference) {
+	k.found(d)
+	k.Beyond++
 }
 
 // sourceNames returns the sources that have objects or documents, or only the one asked for.
@@ -131,44 +173,58 @@ func (k *check) sourceNames(ctx context.Context, only string) ([]string, error) 
 	return []string{only}, nil
 }
 
-// fromRows looks at all documents that the rows of a source ask for, and at all
-// that the table documents has of its objects.
+// fromRows looks at the objects of a source, at their stats and tags, at all
+// documents that their rows ask for, and at all that the table documents has of them.
 func (k *check) fromRows(ctx context.Context, name string) error {
-	var last int64
-	for {
-		objects, err := k.objectsAfter(ctx, name, last)
-		if err != nil || len(objects) == 0 {
-			return err
-		}
-		last = objects[len(objects)-1].id
+	return k.pages(ctx, name, func(objects []object) error {
 		k.Objects += int64(len(objects))
-		if err := k.sumHours(ctx, objects); err != nil {
-			return err
+		for _, look := range []func(context.Context, string, []object) error{k.parents, k.figures, k.sumHours, k.lookAtTags} {
+			if err := look(ctx, name, objects); err != nil {
+				return err
+			}
 		}
 		docs, err := k.documentsOf(ctx, name, objects)
 		if err != nil {
 			return err
 		}
 		for chunk := range chunks(docs) {
-			looked, err := k.look(ctx, name, chunk)
-			if err != nil {
+			if err := k.lookAt(ctx, name, chunk); err != nil {
 				return err
 			}
-			for _, l := range looked {
-				if l.wanted {
-					k.Documents++
-				}
-				if len(l.differences) > 0 {
-					k.suspects = append(k.suspects, l.document)
-				}
-			}
 		}
-	}
+		return k.atTimes(ctx)
+	})
 }
 
-// again takes the second look, at what differed on the first.
+// lookAt takes the first look at documents.
+func (k *check) lookAt(ctx context.Context, name string, docs []document) error {
+	looked, err := k.look(ctx, name, docs)
+	if err != nil {
+		return err
+	}
+	for _, l := range looked {
+		if l.wanted {
+			k.Documents++
+		}
+		if len(l.differences) > 0 {
+			k.suspects = append(k.suspects, l.document)
+		}
+	}
+	return nil
+}
+
+// atTimes takes the second look when there is enough to look at.
+func (k *check) atTimes(ctx context.Context) error {
+	if len(k.suspects)+len(k.untagged) < suspectsAtOnce {
+		return nil
+	}
+	return k.again(ctx)
+}
+
+// again takes the second look, at what differed on the first, and repairs what
+// differs still.
 func (k *check) again(ctx context.Context) error {
-	if len(k.suspects) == 0 {
+	if len(k.suspects)+len(k.untagged) == 0 {
 		return nil
 	}
 	if err := sleep(ctx, k.pause); err != nil {
@@ -177,19 +233,34 @@ func (k *check) again(ctx context.Context) error {
 	slices.SortFunc(k.suspects, func(a, b document) int { return cmp.Or(cmp.Compare(a.source, b.source), cmp.Compare(a.id, b.id)) })
 	suspects := slices.Compact(k.suspects)
 	for len(suspects) > 0 {
-		name := suspects[0].source
-		n := slices.IndexFunc(suspects, func(d document) bool { return d.source != name })
-		if n < 0 {
-			n = len(suspects)
-		}
+		n := leading(suspects, func(d document) string { return d.source })
 		for chunk := range chunks(suspects[:n]) {
-			if err := k.lookAgain(ctx, name, chunk); err != nil {
+			if err := k.lookAgain(ctx, chunk[0].source, chunk); err != nil {
 				return err
 			}
 		}
 		suspects = suspects[n:]
 	}
+	broken, err := k.tagsAgain(ctx)
+	if err != nil {
+		return err
+	}
+	if k.what.Repair {
+		if err := k.repair(ctx, k.broken, broken); err != nil {
+			return err
+		}
+	}
+	k.suspects, k.untagged, k.broken = nil, nil, nil
 	return nil
+}
+
+// leading returns how many elements at the beginning of a list have the same key.
+func leading[T any](list []T, key func(T) string) int {
+	n := slices.IndexFunc(list, func(e T) bool { return key(e) != key(list[0]) })
+	if n < 0 {
+		return len(list)
+	}
+	return n
 }
 
 func (k *check) lookAgain(ctx context.Context, name string, docs []document) error {
@@ -216,36 +287,9 @@ func (k *check) differs(l look) {
 		k.found(d)
 	}
 	l.impossible = !l.wanted && !isHalf(l.half)
-	if l.impossible && !l.held { // nothing is left of it but a row of the table documents
+	if l.unreadable || l.impossible && !l.held { // nothing is left of it but a row of the table documents
 		k.Beyond += int64(len(l.differences))
 		return
 	}
 	k.broken = append(k.broken, l.document)
-}
-
-// chunkWeight bounds what is held in memory at once. A document with days
-// weighs as much as ten without.
-const (
-	chunkWeight = 1000
-	halfWeight  = 10
-)
-
-// chunks cuts documents into chunks of bounded weight.
-func chunks(docs []document) func(yield func([]document) bool) {
-	return func(yield func([]document) bool) {
-		for len(docs) > 0 {
-			n, weight := 0, 0
-			for n < len(docs) && weight < chunkWeight {
-				weight += halfWeight
-				if docs[n].half == allTime {
-					weight -= halfWeight - 1
-				}
-				n++
-			}
-			if !yield(docs[:n]) {
-				return
-			}
-			docs = docs[n:]
-		}
-	}
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/leatflow/leat/pkg/metric"
 	"github.com/leatflow/leat/pkg/mongodb"
+	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/source"
 	"github.com/leatflow/leat/services/rollup"
 )
@@ -25,16 +27,38 @@ type look struct {
 	wanted      bool // rows say that it should be
 	held        bool // MongoDB has it
 	marked      bool // rollup is going to write it
+	unreadable  bool
 	differences []Difference
 }
 
-// look compares documents of a source. The rows are read in one snapshot; the
-// documents after it.
+// look compares documents of a source. Rows that cannot be read are found out by
+// halving: they cost the documents that they belong to.
 func (k *check) look(ctx context.Context, name string, docs []document) ([]look, error) {
+	looked, err := k.compare(ctx, name, docs)
+	switch {
+	case err == nil, ctx.Err() != nil, pipeline.IsUnavailable(err), errors.Is(err, errNoVersion):
+		return looked, err
+	case len(docs) == 1:
+		return []look{{document: docs[0], differences: []Difference{whole(docs[0].place(), "it cannot be compared: "+err.Error())}, unreadable: true}}, nil
+	}
+	half := len(docs) / 2
+	first, err := k.look(ctx, name, docs[:half])
+	if err != nil {
+		return nil, err
+	}
+	second, err := k.look(ctx, name, docs[half:])
+	return append(first, second...), err
+}
+
+// compare reads the rows in one snapshot, and the documents after it.
+func (k *check) compare(ctx context.Context, name string, docs []document) ([]look, error) {
 	spec := k.latest(ctx)
 	var listed, marked map[document]bool
 	var computed map[string]*rollup.Document
 	err := pgx.BeginTxFunc(ctx, k.db, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
+		if endless, err := k.endless(ctx, tx, objectsOf(docs)); err != nil || len(endless) > 0 {
+			return cmp.Or(err, errEndless)
+		}
 		if computed, err = compute(ctx, tx, spec, docs); err != nil {
 			return err
 		}
@@ -67,6 +91,14 @@ func (k *check) look(ctx context.Context, name string, docs []document) ([]look,
 	return looked, nil
 }
 
+func objectsOf(docs []document) []int64 {
+	ids := make([]int64, len(docs))
+	for i, d := range docs {
+		ids[i] = d.object
+	}
+	return ids
+}
+
 // differences compares what should be (nil: nothing) with what is.
 func differences(d document, want, have bson.M, listed bool) ([]Difference, error) {
 	switch {
@@ -79,6 +111,9 @@ func differences(d document, want, have bson.M, listed bool) ([]Difference, erro
 	case want != nil:
 		return []Difference{whole(d.place(), "rows say that it should be, MongoDB does not have it")}, nil
 	case have != nil:
+		if d.object == 0 {
+			return []Difference{whole(d.place(), "MongoDB has it, and there is no such object")}, nil
+		}
 		return []Difference{whole(d.place(), "MongoDB has it, rows say that it should not be")}, nil
 	case listed:
 		return []Difference{whole(d.place(), "the table documents lists it; neither rows nor MongoDB know of it")}, nil
@@ -89,6 +124,10 @@ func differences(d document, want, have bson.M, listed bool) ([]Difference, erro
 // specs gives the source files that rollup goes by.
 type specs func(name string) (*source.Source, error)
 
+var errEndless = errors.New("its parents go round in a circle")
+
+var errNoVersion = errors.New("no job")
+
 // latest returns the latest version of a source, looked up once.
 func (k *check) latest(ctx context.Context) specs {
 	known := map[string]*source.Source{}
@@ -98,7 +137,7 @@ func (k *check) latest(ctx context.Context) specs {
 		}
 		src, err := k.sources.Latest(ctx, name)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return nil, fmt.Errorf("no job of source %s has run yet, so that nobody knows what its documents should hold", name)
+			return nil, fmt.Errorf("%w of source %s has run yet, so that nobody knows what its documents should hold", errNoVersion, name)
 		}
 		known[name] = src
 		return src, err
@@ -169,6 +208,9 @@ func (k *check) held(ctx context.Context, name string, docs []document) (map[str
 		}
 		id, _ := m["_id"].(string)
 		held[id] = m
+		if rev, _ := m["rev"].(int64); rev > k.top.rev {
+			k.top = newest{id, rev}
+		}
 	}
 	return held, mongodb.Classify(cursor.Err())
 }
@@ -185,8 +227,7 @@ func (k *check) fromDocuments(ctx context.Context, name string) error {
 	for cursor.Next(ctx) {
 		id, ok := cursor.Current.Lookup("_id").StringValueOK()
 		if !ok {
-			k.found(whole(name+"/"+cursor.Current.Lookup("_id").String(), "MongoDB has a document whose _id is no text: delete it by hand"))
-			k.Beyond++
+			k.beyond(whole(name+"/"+cursor.Current.Lookup("_id").String(), "MongoDB has a document whose _id is no text: delete it by hand"))
 			continue
 		}
 		if ids = append(ids, id); len(ids) == chunkWeight {
@@ -194,6 +235,9 @@ func (k *check) fromDocuments(ctx context.Context, name string) error {
 				return err
 			}
 			ids = ids[:0]
+			if err := k.atTimes(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	if err := cursor.Err(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -14,30 +15,16 @@ import (
 
 // An object is what a document is named after.
 type object struct {
-	id       int64
-	typ, key string
+	id        int64
+	typ, key  string
+	changedAt time.Time
 }
 
 // prefix is what the _id of its documents begins with.
 func (o object) prefix() string { return o.typ + "/" + o.key }
 
-// objectChunk is how many objects are taken at once.
-const objectChunk = 500
-
-// objectsAfter returns the next objects of a source in the order of their ids.
-func (k *check) objectsAfter(ctx context.Context, name string, last int64) ([]object, error) {
-	rows, err := k.db.Query(ctx, `
-		SELECT id, type, key FROM objects WHERE source = $1 AND id > $2
-		ORDER BY id
-		LIMIT $3`, name, last, objectChunk)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, scanObject)
-}
-
 func scanObject(row pgx.CollectableRow) (o object, err error) {
-	err = row.Scan(&o.id, &o.typ, &o.key)
+	err = row.Scan(&o.id, &o.typ, &o.key, &o.changedAt)
 	return o, err
 }
 
@@ -50,7 +37,7 @@ func (k *check) objectsOf(ctx context.Context, name string, ids []string) (map[s
 		types, keys = append(types, typ), append(keys, key)
 	}
 	rows, err := k.db.Query(ctx, `
-		SELECT DISTINCT o.id, o.type, o.key FROM unnest($2::text[], $3::text[]) AS d(type, key)
+		SELECT DISTINCT o.id, o.type, o.key, o.changed_at FROM unnest($2::text[], $3::text[]) AS d(type, key)
 		JOIN objects o ON o.source = $1 AND o.type = d.type AND o.key = d.key`, name, types, keys)
 	if err != nil {
 		return nil, err
@@ -196,63 +183,6 @@ func those(ctx context.Context, tx pgx.Tx, docs []document, sql string) (map[doc
 	return picked, err
 }
 
-// sumHours finds the stats of objects whose hours do not add up to the day.
-func (k *check) sumHours(ctx context.Context, objects []object) error {
-	byID := make(map[int64]object, len(objects))
-	ids := make([]int64, len(objects))
-	for i, o := range objects {
-		byID[o.id], ids[i] = o, o.id
-	}
-	rows, err := k.db.Query(ctx, `
-		SELECT o.source, s.object_id, s.day::text, s.rule, s.dims, s.metrics::text, h.sums::text
-		FROM stats s JOIN objects o ON o.id = s.object_id, LATERAL (
-			SELECT coalesce(jsonb_object_agg(name, total), '{}') AS sums FROM (
-				SELECT m.key AS name, sum(m.value::numeric) AS total
-				FROM jsonb_each(s.hours) AS hour, jsonb_each_text(hour.value) AS m
-				GROUP BY m.key HAVING sum(m.value::numeric) <> 0) AS t) AS h
-		WHERE s.object_id = ANY($1) AND s.hours IS NOT NULL AND h.sums <> s.metrics`, ids)
-	if err != nil {
-		return err
-	}
-	var id int64
-	var source, day, rule, dims, metrics, sums string
-	_, err = pgx.ForEachRow(rows, []any{&source, &id, &day, &rule, &dims, &metrics, &sums}, func() error {
-		place := fmt.Sprintf("%s/%s stats %s", source, byID[id].prefix(), day)
-		if rule != "" {
-			place += fmt.Sprintf(" rule %q", rule)
-		}
-		if dims != "" {
-			place += fmt.Sprintf(" dims %q", dims)
-		}
-		k.found(whole(place, fmt.Sprintf("the hours add up to %s, the day says %s", sums, metrics)))
-		k.Beyond++
-		return nil
-	})
-	return err
-}
-
-// strays finds rows whose object is not there.
-func (k *check) strays(ctx context.Context) error {
-	rows, err := k.db.Query(ctx, `
-		SELECT 'stats', s.object_id, count(*), 'of ' || min(s.day) || ' to ' || max(s.day) FROM stats s
-		WHERE NOT EXISTS (SELECT 1 FROM objects o WHERE o.id = s.object_id) GROUP BY s.object_id
-		UNION ALL
-		SELECT 'documents', d.object_id, count(*), 'for ' || string_agg(d.half, ', ') FROM documents d
-		WHERE NOT EXISTS (SELECT 1 FROM objects o WHERE o.id = d.object_id) GROUP BY d.object_id
-		ORDER BY 1, 2`)
-	if err != nil {
-		return fmt.Errorf("look for rows without an object: %w", err)
-	}
-	var table, which string
-	var id, n int64
-	_, err = pgx.ForEachRow(rows, []any{&table, &id, &n, &which}, func() error {
-		k.found(whole(fmt.Sprintf("table %s, object_id %d", table, id), fmt.Sprintf("%d rows %s, and no such object", n, which)))
-		k.Beyond++
-		return nil
-	})
-	return err
-}
-
 func (k *check) storedSources(ctx context.Context) ([]string, error) {
 	rows, err := k.db.Query(ctx, `SELECT DISTINCT source FROM objects`)
 	if err != nil {
@@ -261,7 +191,34 @@ func (k *check) storedSources(ctx context.Context) ([]string, error) {
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
-func (k *check) countOpen(ctx context.Context) (n int64, err error) {
-	err = k.db.QueryRow(ctx, `SELECT count(*) FROM jobs WHERE source = ANY($1) AND state IN ('queued', 'running')`, k.Sources).Scan(&n)
+func (k *check) countOpen(ctx context.Context, sources []string) (n int64, err error) {
+	err = k.db.QueryRow(ctx, `SELECT count(*) FROM jobs WHERE source = ANY($1) AND state IN ('queued', 'running')`, sources).Scan(&n)
 	return n, err
+}
+
+// chunkWeight bounds what is held in memory at once. A document with days
+// weighs as much as ten without.
+const (
+	chunkWeight = 1000
+	halfWeight  = 10
+)
+
+// chunks cuts documents into chunks of bounded weight.
+func chunks(docs []document) func(yield func([]document) bool) {
+	return func(yield func([]document) bool) {
+		for len(docs) > 0 {
+			n, weight := 0, 0
+			for n < len(docs) && weight < chunkWeight {
+				weight += halfWeight
+				if docs[n].half == allTime {
+					weight -= halfWeight - 1
+				}
+				n++
+			}
+			if !yield(docs[:n]) {
+				return
+			}
+			docs = docs[n:]
+		}
+	}
 }

@@ -29,7 +29,9 @@ type Client struct {
 	db      *pgxpool.Pool
 	mongo   *mongo.Database
 	sources *catalog.Catalog
-	pause   time.Duration // before a second look
+	pause   time.Duration   // before a second look at documents
+	lag     time.Duration   // before a second look at queues
+	pauses  []time.Duration // before who is to be told is tried again
 }
 
 // secondLook is long enough for a document that is being written to be there.
@@ -47,7 +49,7 @@ func Open(ctx context.Context, cfg settings.Settings) (*Client, error) {
 		db.Close()
 		return nil, err
 	}
-	return &Client{cfg: cfg, db: db, mongo: documents, sources: catalog.New(db), pause: secondLook}, nil
+	return &Client{cfg: cfg, db: db, mongo: documents, sources: catalog.New(db), pause: secondLook, lag: counted, pauses: notifyPauses}, nil
 }
 
 // Close closes the connections.

@@ -11,6 +11,8 @@ import (
 
 	"github.com/leatflow/leat/pkg/pipetest"
 	"github.com/leatflow/leat/pkg/source"
+	"github.com/leatflow/leat/services/annotate"
+	"github.com/leatflow/leat/services/catalog"
 	"github.com/leatflow/leat/services/settings"
 )
 
@@ -29,6 +31,7 @@ records:
       - each: photos
         object: {type: photo, key: id}
 rollup: {hours: true, dimensions: [os]}
+annotate: {brand: 'color == "red"'}
 `
 
 // An installation is a client on servers of its own.
@@ -53,7 +56,7 @@ func install(t *testing.T) *installation {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	c.pause = 10 * time.Millisecond
+	c.pause, c.lag = 10*time.Millisecond, 10*time.Millisecond
 	return &installation{c, t}
 }
 
@@ -86,6 +89,9 @@ func (i *installation) count(sql string, args ...any) (n int) {
 func (i *installation) fill() {
 	i.t.Helper()
 	i.exec(`TRUNCATE leat.jobs, leat.objects, leat.stats, leat.tags, leat.documents, leat.dirty, leat.ledger CASCADE`)
+	i.exec(`ALTER TABLE leat.objects ALTER id RESTART WITH 10`)
+	i.exec(`SELECT nextval('leat.objects_id_seq')`)
+	i.exec(`SELECT setval('leat.rev', 100)`)
 	i.exec(`
 		INSERT INTO leat.objects (id, source, type, key, parent_id, depth, name, attrs, observed_at) OVERRIDING SYSTEM VALUE VALUES
 			(1, 'shop', 'shop', 's1', NULL, 0, 'Corner', '{}', now()),
@@ -96,7 +102,7 @@ func (i *installation) fill() {
 			(2, '2026-11-14', 'os=ios', '{"clicks": 3, "cost": 1.5}', '{"13": {"clicks": 1}, "23": {"clicks": 2, "cost": 1.5}}', now()),
 			(2, '2026-05-01', 'os=android', '{"clicks": 4}', NULL, now()),
 			(2, '2026-05-02', 'os=android', '{}', NULL, now())`)
-	i.exec(`INSERT INTO leat.tags (object_id, tags) VALUES (2, '{"brand": true}')`)
+	i.annotate(2)
 	i.exec(`INSERT INTO leat.documents (object_id, half) VALUES (1, '2026H1'), (1, '2026H2'), (2, '2026H1'), (2, '2026H2'), (3, 'all')`)
 	for _, name := range []string{"shop", "stranger"} {
 		if err := i.mongo.Collection(name).Drop(i.t.Context()); err != nil {
@@ -104,6 +110,25 @@ func (i *installation) fill() {
 		}
 	}
 	i.insert("shop", documentsOfShop()...)
+}
+
+// annotate writes what the annotators give an object under the newest version.
+func (i *installation) annotate(id int64) {
+	i.t.Helper()
+	uses, err := i.sources.History(i.t.Context(), "shop")
+	if err != nil || len(uses) == 0 {
+		i.t.Fatalf("versions of shop: %v, %v", uses, err)
+	}
+	version, err := i.sources.Version(i.t.Context(), uses[len(uses)-1].Hash)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	given, err := annotate.Annotate(i.t.Context(), i.db, map[int64]catalog.Version{id: version}, nil, nil)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	i.exec(`INSERT INTO leat.tags (object_id, tags, inputs_hash, version_at) VALUES ($1, $2, $3, $4)`,
+		id, given[id].Tags, given[id].Inputs, version.FirstUsed)
 }
 
 func documentsOfShop() []any {

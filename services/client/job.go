@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/services/rollup"
 )
 
@@ -103,7 +104,8 @@ var Stages = []string{"fetch", "delta", "annotate", rollup.Name, phaseWrite}
 type DeadLetter struct {
 	Stage     string    `json:"stage"`
 	MessageID string    `json:"message_id"`
-	Class     string    `json:"error_class"`
+	Class     string    `json:"error_class"` // permanent, failed or crashed
+	Attempts  int       `json:"attempts"`
 	Error     string    `json:"error"`
 	DiedAt    time.Time `json:"died_at"`
 }
@@ -112,6 +114,8 @@ type DeadLetter struct {
 type Waiting struct {
 	Stage     string    `json:"stage"`
 	MessageID string    `json:"message_id"`
+	Class     string    `json:"error_class"` // unavailable, rate-limited, failed or crashed
+	Attempts  int       `json:"attempts"`    // that it has used up; of crashed: its starts
 	Error     string    `json:"error"`
 	Since     time.Time `json:"since"`
 }
@@ -200,7 +204,7 @@ func (c *Client) messages(ctx context.Context, id string) (m Messages, err error
 
 func (c *Client) deadLetters(ctx context.Context, id string, limit int) ([]DeadLetter, error) {
 	rows, err := c.db.Query(ctx, `
-		SELECT stage, message_id, coalesce(error_class, ''), coalesce(error, ''), done_at
+		SELECT stage, message_id, coalesce(error_class, ''), attempts, coalesce(error, ''), done_at
 		FROM ledger WHERE job_id = $1 AND state = 'dead'
 		ORDER BY done_at, message_id
 		LIMIT $2`, id, limit)
@@ -216,10 +220,13 @@ func (c *Client) deadLetters(ctx context.Context, id string, limit int) ([]DeadL
 
 func (c *Client) waiting(ctx context.Context, id string, limit int) ([]Waiting, error) {
 	rows, err := c.db.Query(ctx, `
-		SELECT stage, message_id, error, done_at FROM ledger
-		WHERE job_id = $1 AND state = 'started' AND error IS NOT NULL
+		SELECT stage, message_id, CASE WHEN starts > 1 THEN $3 ELSE coalesce(error_class, '') END,
+			CASE WHEN starts > 1 THEN starts ELSE attempts END,
+			CASE WHEN starts > 1 THEN 'the worker has not come back from it' ELSE coalesce(error, '') END, done_at
+		FROM ledger
+		WHERE job_id = $1 AND state = 'started' AND (error IS NOT NULL OR starts > 1)
 		ORDER BY done_at, message_id
-		LIMIT $2`, id, limit)
+		LIMIT $2`, id, limit, pipeline.ClassCrashed)
 	if err != nil {
 		return nil, fmt.Errorf("waiting messages of job %s: %w", id, err)
 	}

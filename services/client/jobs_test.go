@@ -3,6 +3,7 @@ package client
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -176,5 +177,33 @@ func TestWithoutTablesItSaysMigrate(t *testing.T) {
 	}
 	if _, err := i.Check(t.Context(), Checking{}, nil); !errors.Is(err, errNotMigrated) {
 		t.Errorf("check: %v, want %v", err, errNotMigrated)
+	}
+}
+
+func TestAJobSaysOfWhatClassItsTroubleIs(t *testing.T) {
+	i := withJobs(t)
+	i.exec(`DELETE FROM leat.ledger WHERE state <> 'done'`)
+	i.exec(`
+		INSERT INTO leat.ledger (stage, message_id, job_id, state, error_class, error, attempts, starts) VALUES
+			('delta', 'a', $1, 'dead', 'permanent', 'bad', 1, 0), ('delta', 'b', $1, 'dead', 'failed', 'odd', 5, 0), ('delta', 'c', $1, 'dead', 'crashed', 'gone', 5, 0),
+			('fetch', 'd', $1, 'started', 'unavailable', 'away', 0, 0), ('fetch', 'e', $1, 'started', 'rate-limited', '429', 0, 1),
+			('fetch', 'f', $1, 'started', 'failed', 'odd', 2, 1), ('fetch', 'g', $1, 'started', NULL, NULL, 0, 3), ('fetch', 'h', $1, 'started', NULL, NULL, 0, 1)`, runningJob)
+	j, err := i.Job(t.Context(), runningJob)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, d := range j.DeadLetters {
+		got[d.MessageID] = fmt.Sprint("dead ", d.Class, " ", d.Attempts)
+	}
+	for _, m := range j.Waiting {
+		got[m.MessageID] = fmt.Sprint("waiting ", m.Class, " ", m.Attempts)
+	}
+	want := map[string]string{
+		"a": "dead permanent 1", "b": "dead failed 5", "c": "dead crashed 5",
+		"d": "waiting unavailable 0", "e": "waiting rate-limited 0", "f": "waiting failed 2", "g": "waiting crashed 3", // h is in the hands of its first worker
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -3,19 +3,38 @@ package client
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strconv"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/leatflow/leat/pkg/event"
+	"github.com/leatflow/leat/pkg/pipeline"
+	"github.com/leatflow/leat/pkg/rabbit"
 	"github.com/leatflow/leat/services/fetch"
 	"github.com/leatflow/leat/services/tree"
 )
 
-// A Repair is a job whose marks make rollup write what differs.
+// A Repair is a job that takes what differs through the pipeline.
 type Repair struct {
 	Job       string `json:"job"`
 	Source    string `json:"source"`
-	Documents int    `json:"documents"`
+	Documents int    `json:"documents"` // marked, for rollup to write
+	Objects   int    `json:"objects"`   // sent to annotate
+	Messages  int    `json:"messages"`  // of the job itself, published again
+}
+
+// What says in words what the repair is of.
+func (r Repair) What() string {
+	switch {
+	case r.Documents > 0:
+		return fmt.Sprintf("%d documents of %s are marked", r.Documents, r.Source)
+	case r.Objects > 0:
+		return fmt.Sprintf("%d objects of %s are sent to annotate", r.Objects, r.Source)
+	}
+	return fmt.Sprintf("%d messages of a job of %s are published again", r.Messages, r.Source)
 }
 
 // A mark is a row of dirty to be.
@@ -27,48 +46,98 @@ type mark struct {
 // markChunk is how many marks are made by one statement.
 const markChunk = 1000
 
-// repair marks documents, those of each source in a job of their own. They are
-// sorted by source.
-func (k *check) repair(ctx context.Context, docs []document) ([]Repair, error) {
-	repairs := []Repair{}
+// repair marks documents and sends objects to annotate, those of each source in
+// jobs of their own. Both are sorted by source, the objects then by version.
+func (k *check) repair(ctx context.Context, docs []document, objects []tagged) error {
 	for len(docs) > 0 {
-		n := 0
-		for n < len(docs) && docs[n].source == docs[0].source {
-			n++
-		}
+		n := leading(docs, func(d document) string { return d.source })
 		r := Repair{Job: uuid.Must(uuid.NewV7()).String(), Source: docs[0].source, Documents: n}
 		if err := pgx.BeginFunc(ctx, k.db, func(tx pgx.Tx) error { return r.mark(ctx, tx, docs[:n]) }); err != nil {
-			return repairs, fmt.Errorf("mark documents of %s: %w", r.Source, err)
+			return fmt.Errorf("mark documents of %s: %w", r.Source, err)
 		}
-		repairs, docs = append(repairs, r), docs[n:]
+		k.Repairs, docs = append(k.Repairs, r), docs[n:]
 	}
-	return repairs, nil
+	for len(objects) > 0 {
+		n := leading(objects, func(t tagged) string { return t.source + " " + t.version })
+		r := Repair{Job: uuid.Must(uuid.NewV7()).String(), Source: objects[0].source, Objects: n}
+		if err := k.reannotate(ctx, r, objects[:n]); err != nil {
+			return fmt.Errorf("send objects of %s to annotate: %w", r.Source, err)
+		}
+		k.Repairs, objects = append(k.Repairs, r), objects[n:]
+	}
+	return nil
 }
 
-// mark writes the job, its ledger row, without which it would never end, and
-// the marks, all of them or none.
-func (r Repair) mark(ctx context.Context, tx pgx.Tx, docs []document) error {
+// reannotate sends objects of one source and version to annotate. It takes their
+// tags for made of nothing, or annotate would find that their inputs are the same.
+// The ledger holds the messages when they are published, as that of any stage.
+func (k *check) reannotate(ctx context.Context, r Repair, objects []tagged) error {
+	cause := pipeline.Envelope{ID: r.Job, Job: r.Job, At: time.Now()}
+	var out []pipeline.Envelope
+	var ids []int64
+	for some := range slices.Chunk(objects, objectChunk) {
+		changes := event.Changes{Source: r.Source, Version: some[0].version}
+		for _, t := range some {
+			ids = append(ids, t.id)
+			changes.Objects = append(changes.Objects, event.Change{ID: t.id, Above: true})
+		}
+		e, err := cause.Emit(rabbit.Annotate, strconv.Itoa(len(out)), changes)
+		if err != nil {
+			return err
+		}
+		out = append(out, e)
+	}
+	if err := pgx.BeginFunc(ctx, k.db, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `UPDATE tags SET inputs_hash = '' WHERE object_id = ANY($1)`, ids); err != nil {
+			return err
+		}
+		return r.open(ctx, tx, out)
+	}); err != nil {
+		return err
+	}
+	return k.publish(ctx, out)
+}
+
+func (c *Client) publish(ctx context.Context, out []pipeline.Envelope) error {
+	broker := rabbit.New(c.cfg.RabbitMQ, func(string, error) {})
+	defer broker.Close()
+	return broker.Publish(ctx, out)
+}
+
+// open writes the job and its ledger row, without which it would never end.
+func (r Repair) open(ctx context.Context, tx pgx.Tx, out []pipeline.Envelope) error {
 	if _, err := tx.Exec(ctx, `
 		INSERT INTO jobs (id, source, mode, params, via, state, started_at)
-		VALUES ($1, $2, 'repair', jsonb_build_object('source', $2::text, 'documents', $3::int), 'check', 'running', now())`,
-		r.Job, r.Source, len(docs)); err != nil {
+		VALUES ($1, $2, 'repair', jsonb_build_object('source', $2::text, 'documents', $3::int, 'objects', $4::int), 'check', 'running', now())`,
+		r.Job, r.Source, r.Documents, r.Objects); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, `
-		INSERT INTO ledger (stage, message_id, job_id, source, state) VALUES ($1, $2::text, $2::text::uuid, $3, 'done')`,
-		fetch.Name, r.Job, r.Source); err != nil {
+	names := make([]string, len(out))
+	for i, e := range out {
+		names[i] = e.ID
+	}
+	if out == nil {
+		out = []pipeline.Envelope{}
+	}
+	_, err := tx.Exec(ctx, `
+		INSERT INTO ledger (stage, message_id, job_id, source, state, names, outputs) VALUES ($1, $2::text, $2::text::uuid, $3, 'done', $4, $5)`,
+		fetch.Name, r.Job, r.Source, names, out)
+	return err
+}
+
+// mark writes the job and the marks, all of them or none.
+func (r Repair) mark(ctx context.Context, tx pgx.Tx, docs []document) error {
+	if err := r.open(ctx, tx, nil); err != nil {
 		return err
 	}
-	for len(docs) > 0 {
-		n := min(len(docs), markChunk)
-		marks, err := marksOf(ctx, tx, docs[:n])
+	for some := range slices.Chunk(docs, markChunk) {
+		marks, err := marksOf(ctx, tx, some)
 		if err != nil {
 			return err
 		}
 		if err := r.insert(ctx, tx, marks); err != nil {
 			return err
 		}
-		docs = docs[n:]
 	}
 	return nil
 }
@@ -76,11 +145,7 @@ func (r Repair) mark(ctx context.Context, tx pgx.Tx, docs []document) error {
 // marksOf turns documents into marks. One that no object can have is marked by
 // its name, and rollup takes it out.
 func marksOf(ctx context.Context, tx pgx.Tx, docs []document) ([]mark, error) {
-	var ids []int64
-	for _, d := range docs {
-		ids = append(ids, d.object)
-	}
-	nodes, err := tree.Up(ctx, tx, ids)
+	nodes, err := tree.Up(ctx, tx, objectsOf(docs))
 	if err != nil {
 		return nil, err
 	}

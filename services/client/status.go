@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -56,6 +57,9 @@ type Dirty struct {
 
 // limit is how long a server may take to say how it is.
 const limit = 5 * time.Second
+
+// waitPrefix is what the names of the queues begin with in which messages wait.
+const waitPrefix = "leat.wait."
 
 // manyOpen is how many open jobs a status has.
 const manyOpen = 20
@@ -130,7 +134,7 @@ func (c *Client) askRabbit(ctx context.Context, s *Status) (version string, err 
 		switch {
 		case q.Name == rabbit.Dead:
 			dead = q.Ready + q.Unacked
-		case strings.HasPrefix(q.Name, "leat.wait."):
+		case strings.HasPrefix(q.Name, waitPrefix):
 			waiting += q.Ready + q.Unacked
 		}
 	}
@@ -210,7 +214,7 @@ func (c *Client) managed(ctx context.Context) ([]Queue, error) {
 	var rows []struct {
 		Name      string `json:"name"`
 		Ready     int64  `json:"messages_ready"`
-		Unacked   int64  `json:"messages_unacknowledged"`
+		Unacked   *int64 `json:"messages_unacknowledged"`
 		Consumers int64  `json:"consumers"`
 	}
 	if err := json.NewDecoder(response.Body).Decode(&rows); err != nil {
@@ -218,7 +222,10 @@ func (c *Client) managed(ctx context.Context) ([]Queue, error) {
 	}
 	queues := make([]Queue, len(rows))
 	for i, r := range rows {
-		queues[i] = Queue(r)
+		if r.Unacked == nil {
+			return nil, fmt.Errorf("rabbitmq.management_url: it has not counted the messages of %s (yet)", r.Name)
+		}
+		queues[i] = Queue{r.Name, r.Ready, *r.Unacked, r.Consumers}
 	}
 	return queues, nil
 }
@@ -228,7 +235,7 @@ func (c *Client) managed(ctx context.Context) ([]Queue, error) {
 func (c *Client) declared(ctx context.Context, why error) ([]Queue, error) {
 	conn, err := c.dial(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%w; %w", why, err)
+		return nil, errors.Join(why, err)
 	}
 	defer conn.Close() //nolint:errcheck // nothing was sent over it
 	var queues []Queue

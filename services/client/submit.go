@@ -62,9 +62,7 @@ func checkSource(folder string, job fetch.Job, now time.Time) error {
 
 // Submit publishes a job. When it returns nil the broker has it, and will keep it.
 func (c *Client) Submit(ctx context.Context, s Submission) error {
-	broker := rabbit.New(c.cfg.RabbitMQ, func(string, error) {})
-	defer broker.Close()
-	return broker.Publish(ctx, []pipeline.Envelope{s.envelope})
+	return c.publish(ctx, []pipeline.Envelope{s.envelope})
 }
 
 // patience is how long a job may lie in its queue before we look for the reason.

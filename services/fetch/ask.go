@@ -136,7 +136,9 @@ func statusError(r *http.Response) error {
 	said, _ := io.ReadAll(io.LimitReader(r.Body, 300))
 	err := fmt.Errorf("%s answered %s: %.300q", r.Request.URL.Redacted(), r.Status, said)
 	switch r.StatusCode {
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout,
+	case http.StatusTooManyRequests:
+		return pipeline.RateLimited(err, retryAfter(r.Header.Get("Retry-After")))
+	case http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout,
 		http.StatusRequestTimeout, http.StatusTooEarly:
 		return pipeline.Later(err, retryAfter(r.Header.Get("Retry-After")))
 	}

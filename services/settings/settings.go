@@ -3,7 +3,10 @@
 package settings
 
 import (
+	"encoding/base64"
 	"errors"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/leatflow/leat/pkg/daemon"
@@ -28,6 +31,15 @@ type Settings struct {
 	Delta    pipeline.Config `mapstructure:"delta"`
 	Annotate pipeline.Config `mapstructure:"annotate"`
 	Rollup   Rollup          `mapstructure:"rollup"`
+	Check    Check           `mapstructure:"check"`
+}
+
+// Check is whom leat check --notify tells what it found.
+type Check struct {
+	Webhook       string `mapstructure:"webhook"`
+	WebhookSecret string `mapstructure:"webhook_secret"` // what the message is signed with: whsec_ and base64
+	MailCommand   string `mapstructure:"mail_command"`   // run by a shell, the report on its stdin
+	Always        bool   `mapstructure:"always"`         // also when nothing was found
 }
 
 // Fetch is the fetch stage's part.
@@ -81,7 +93,20 @@ func (s Settings) Validate() error {
 	if s.Rollup.Writing.Within < 10*time.Millisecond {
 		wrong = append(wrong, errors.New("rollup.within: at least 10ms"))
 	}
-	return errors.Join(append(wrong, s.Shell.Validate())...)
+	return errors.Join(append(wrong, s.Check.validate(), s.Shell.Validate())...)
+}
+
+func (c Check) validate() error {
+	if c.Webhook == "" {
+		return nil
+	}
+	if u, err := url.Parse(c.Webhook); err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" {
+		return errors.New("check.webhook: an address with http or https is allowed")
+	}
+	if key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(c.WebhookSecret, "whsec_")); err != nil || len(key) < 24 || len(key) > 64 {
+		return errors.New("check.webhook_secret: whsec_ and the base64 of 24 to 64 bytes is allowed; the webhook is signed with it")
+	}
+	return nil
 }
 
 // grace is how much sooner than the daemon a worker ends.

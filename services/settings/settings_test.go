@@ -2,6 +2,7 @@ package settings_test
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/leatflow/leat/pkg/daemon"
@@ -27,5 +28,24 @@ func TestValidateNamesTheKey(t *testing.T) {
 	s.Delta.BatchSize = 0
 	if err := s.Validate(); err == nil || err.Error() != "delta.batch_size: a whole number from 1 to 10000 is allowed" {
 		t.Errorf("err = %v", err)
+	}
+}
+
+func TestAWebhookNeedsAnAddressAndAKey(t *testing.T) {
+	for name, test := range map[string]struct{ address, secret, want string }{
+		"none":        {"", "", ""},
+		"both":        {"https://example.com/hook", "whsec_" + strings.Repeat("YWJj", 8), ""},
+		"no address":  {"example.com/hook", "whsec_" + strings.Repeat("YWJj", 8), "check.webhook: "},
+		"no key":      {"https://example.com/hook", "", "check.webhook_secret: "},
+		"a short key": {"https://example.com/hook", "whsec_YWJj", "check.webhook_secret: "},
+		"no base64":   {"https://example.com/hook", "whsec_" + strings.Repeat("?", 40), "check.webhook_secret: "},
+		"a long key":  {"https://example.com/hook", strings.Repeat("YWJj", 22), "check.webhook_secret: "},
+	} {
+		s := settings.Default()
+		s.Check.Webhook, s.Check.WebhookSecret = test.address, test.secret
+		err := s.Validate()
+		if (err == nil) != (test.want == "") || err != nil && !strings.HasPrefix(err.Error(), test.want) {
+			t.Errorf("%s: error %v, want %q", name, err, test.want)
+		}
 	}
 }

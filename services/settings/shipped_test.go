@@ -85,3 +85,23 @@ func TestTargetWantsEveryStage(t *testing.T) {
 		}
 	}
 }
+
+// The check is a command that ends: it is started by its timer, every day, and
+// not again because it has ended.
+func TestTheTimerChecks(t *testing.T) {
+	for name, wants := range map[string][]string{
+		"leat-check.service":                {"Type=oneshot", "ExecStart=/usr/bin/leat --config /etc/leat/leat.yaml check --notify", "User=leat"},
+		"leat-check.timer":                  {"OnCalendar=daily", "Persistent=true", "WantedBy=timers.target"},
+		"leat-check.service.d/20-once.conf": {"Restart=no"}, // leat-.service.d says always, which systemd refuses here
+	} {
+		unit, err := os.ReadFile("../../config/systemd/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range wants {
+			if !slices.Contains(strings.Split(string(unit), "\n"), want) {
+				t.Errorf("%s does not say %s", name, want)
+			}
+		}
+	}
+}

@@ -27,9 +27,9 @@ func newMetrics(r prometheus.Registerer, stage string) *metrics {
 		phases: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "leat_phase_seconds", Help: "Seconds a batch spent in a phase.", ConstLabels: labels, Buckets: prometheus.ExponentialBuckets(0.001, 4, 9)}, []string{"phase"}),
 		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "leat_retries_total", Help: "Batches tried again, by the class of the error.", ConstLabels: labels}, []string{"class"}),
+			Name: "leat_retries_total", Help: "Batches and messages tried again, by class: permanent, unavailable, rate-limited, failed, crashed.", ConstLabels: labels}, []string{"class"}),
 		deadLetters: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "leat_dead_letters_total", Help: "Messages given up, by the class of the error.", ConstLabels: labels}, []string{"class"}),
+			Name: "leat_dead_letters_total", Help: "Messages given up, by class: permanent, failed, crashed.", ConstLabels: labels}, []string{"class"}),
 		records: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "leat_records_total", ConstLabels: labels,
 			Help: "What was committed, by thing and outcome: stats new, changed, unchanged, rejected; documents written (one operation each); …"},

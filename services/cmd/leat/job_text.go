@@ -89,9 +89,9 @@ func showDeadLetters(w io.Writer, j client.Job) {
 		return
 	}
 	fmt.Fprintf(w, "\n%d messages were given up; they are in the queue leat.dead\n", j.Progress.Messages.Dead)
-	rows := []string{"STAGE\tMESSAGE\tDIED\tREASON"}
+	rows := []string{"STAGE\tMESSAGE\tDIED\tCLASS\tATTEMPTS\tREASON"}
 	for _, d := range j.DeadLetters {
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s", d.Stage, d.MessageID, at(&d.DiedAt), d.Error))
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%s", d.Stage, d.MessageID, at(&d.DiedAt), d.Class, d.Attempts, d.Error))
 	}
 	table(w, rows...)
 }
@@ -101,9 +101,9 @@ func showWaiting(w io.Writer, j client.Job) {
 		return
 	}
 	fmt.Fprintln(w, "\nwhat failed and is tried again:")
-	rows := []string{"STAGE\tMESSAGE\tFAILED\tREASON"}
+	rows := []string{"STAGE\tMESSAGE\tFAILED\tCLASS\tATTEMPTS\tREASON"}
 	for _, m := range j.Waiting {
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s", m.Stage, m.MessageID, at(&m.Since), m.Error))
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%s", m.Stage, m.MessageID, at(&m.Since), m.Class, m.Attempts, m.Error))
 	}
 	table(w, rows...)
 }

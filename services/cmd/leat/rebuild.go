@@ -38,7 +38,7 @@ func (a *app) rebuild() *cobra.Command {
 				return json.NewEncoder(a.out).Encode(r)
 			}
 			fmt.Fprintf(a.out, "documents are written from rev %d on\n", r.Rev)
-			showChecked(a.out, r.Checked)
+			r.Write(a.out)
 			return nil
 		}),
 	}
