@@ -53,6 +53,7 @@ func newSystem(t *testing.T) *system {
 	cfg.MongoDB.URL, cfg.MongoDB.Database = pipetest.Mongo(t)
 	cfg.Sources, cfg.Archive = t.TempDir(), t.TempDir()
 	cfg.HTTP.Listen = "off"
+	cfg.Fetch.AllowNetworks = []string{"127.0.0.1"} // where the sources of tests are
 
 	s := &system{t: t, cfg: cfg, log: zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel))}
 	var err error

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/leatflow/leat/pkg/event"
+	"github.com/leatflow/leat/pkg/outbound"
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/source"
 )
@@ -55,53 +55,21 @@ func (s *Stage) open(ctx context.Context, address string, src *source.Source) (i
 	}
 	switch u.Scheme {
 	case "http", "https":
-		return get(ctx, address, src.HTTP.Timeout)
+		client, err := s.Guard.Client(src.HTTP.TLS, "http.tls")
+		if err != nil {
+			return nil, pipeline.Permanent(fmt.Errorf("source %s: %w", src.Name, err))
+		}
+		return get(ctx, client, address, src.HTTP.Timeout)
 	case "file":
 		return s.openFile(u)
 	}
 	return nil, pipeline.Permanent(fmt.Errorf("url: found %q; %s are allowed", address, strings.Join(schemes, ", ")))
 }
 
-// openFile opens a file after its links are resolved.
-func (s *Stage) openFile(u *url.URL) (io.ReadCloser, error) {
-	if u.Host != "" && u.Host != "localhost" {
-		return nil, pipeline.Permanent(fmt.Errorf("url: found host %q; a file is on this host: file:///path", u.Host))
-	}
-	path, err := filepath.EvalSymlinks(filepath.Clean(u.Path))
-	if err != nil && !s.allowed(filepath.Clean(u.Path)) {
-		path, err = filepath.Clean(u.Path), nil // say that it is not allowed, and not whether it is there
-	}
-	if err != nil {
-		return nil, pipeline.Permanent(fmt.Errorf("url: %w", err))
-	}
-	if !s.allowed(path) {
-		return nil, pipeline.Permanent(fmt.Errorf("url: %s is not below an allowed folder; fetch.files allows %q", path, s.Files))
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, pipeline.Permanent(fmt.Errorf("url: %w", err))
-	}
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		_ = f.Close()
-		return nil, pipeline.Permanent(fmt.Errorf("url: %s is not a file", path))
-	}
-	return f, nil
-}
-
-func (s *Stage) allowed(path string) bool {
-	return slices.ContainsFunc(s.Files, func(folder string) bool {
-		if folder, err := filepath.EvalSymlinks(folder); err == nil {
-			inside, err := filepath.Rel(folder, path)
-			return err == nil && filepath.IsLocal(inside)
-		}
-		return false
-	})
-}
-
 // get asks a source over HTTP. A source that is away or busy is asked again
 // later, and uses up no attempt; an answer that says the request is wrong is
 // final.
-func get(ctx context.Context, address string, timeout time.Duration) (io.ReadCloser, error) {
+func get(ctx context.Context, client *http.Client, address string, timeout time.Duration) (io.ReadCloser, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stall := time.AfterFunc(timeout, func() { cancel(fmt.Errorf("the source was silent for %s", timeout)) })
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
@@ -118,7 +86,7 @@ func get(ctx context.Context, address string, timeout time.Duration) (io.ReadClo
 		if cause != nil {
 			err = errors.Join(err, cause)
 		}
-		return nil, pipeline.Later(fmt.Errorf("the source is away: %w", err), 10*time.Second)
+		return nil, awayError(err)
 	}
 	if err := statusError(response); err != nil {
 		cancel(nil)
@@ -128,13 +96,6 @@ func get(ctx context.Context, address string, timeout time.Duration) (io.ReadClo
 	}
 	return &body{ReadCloser: response.Body, ctx: ctx, cancel: cancel, stall: stall, timeout: timeout}, nil
 }
-
-// client leaves gzip alone: an answer is kept as it was received.
-var client = &http.Client{Transport: &http.Transport{
-	Proxy:              http.ProxyFromEnvironment,
-	DialContext:        (&net.Dialer{Timeout: 30 * time.Second}).DialContext,
-	DisableCompression: true, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute,
-}}
 
 func statusError(r *http.Response) error {
 	if r.StatusCode == http.StatusOK {
@@ -178,6 +139,9 @@ func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if cause := context.Cause(b.ctx); err != nil && cause != nil {
 		err = errors.Join(err, cause)
+	}
+	if outbound.IsRefused(err) {
+		err = pipeline.Permanent(err)
 	}
 	return n, err
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/leatflow/leat/pkg/event"
 	"github.com/leatflow/leat/pkg/metric"
+	"github.com/leatflow/leat/pkg/outbound"
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/postgres"
 	"github.com/leatflow/leat/pkg/source"
@@ -40,6 +41,7 @@ type Stage struct {
 	Sink    pipeline.Sink
 	Folder  string                   // of the source files
 	Files   []string                 // folders below which file:// addresses may lie
+	Guard   *outbound.Guard          // of http:// and https:// addresses
 	Self    string                   // its own queue
 	Next    string                   // the queue of delta
 	Count   func(what string, n int) // told of what was committed; nil: nobody
@@ -239,6 +241,9 @@ func (s *Stage) ask(ctx context.Context, d pipeline.Delivery, slice event.Slice,
 	}
 	defer answer.Close() //nolint:errcheck // what was read is all that counts
 	if a.Hash, a.Bytes, err = s.Archive.Keep(answer); err != nil {
+		if pipeline.IsPermanent(err) {
+			return a, fmt.Errorf("answer of %s: %w", a.URL, err)
+		}
 		return a, pipeline.Paced(fmt.Errorf("answer of %s: cut off after %d bytes: %w", a.URL, a.Bytes, err))
 	}
 	return a, insertAnswer(ctx, s.DB, d, &a)

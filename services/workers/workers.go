@@ -29,6 +29,10 @@ import (
 // Fetch runs a fetch worker until ctx is cancelled.
 func Fetch(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) error {
 	config := pipeline.Config{BatchSize: 1, Slots: cfg.Fetch.Slots, Prefetch: cfg.Fetch.Slots, MaxAttempts: cfg.Fetch.MaxAttempts}
+	guard, err := cfg.Fetch.Guard()
+	if err != nil {
+		return err
+	}
 	s, err := open(ctx, cfg, d, config)
 	if err != nil {
 		return err
@@ -37,7 +41,7 @@ func Fetch(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) error {
 	metrics := newMetrics(d.Metrics, fetch.Name)
 	stage := &fetch.Stage{
 		DB: s.db, Sources: s.sources, Archive: fetch.Archive{Folder: cfg.Archive}, Sink: s.broker,
-		Folder: cfg.Sources, Files: cfg.Fetch.Files, Self: rabbit.Fetch, Next: rabbit.Delta, Count: metrics.Count, Log: d.Log,
+		Folder: cfg.Sources, Files: cfg.Fetch.Files, Guard: guard, Self: rabbit.Fetch, Next: rabbit.Delta, Count: metrics.Count, Log: d.Log,
 	}
 	ledger := fetch.Ledger{Ledger: postgres.Ledger{DB: s.db, Stage: fetch.Name}}
 	return s.run(ctx, worker{fetch.Name, rabbit.Fetch, stage, ledger, metrics})
