@@ -29,7 +29,7 @@ type Config struct {
 	Setting  string        // the group of the configuration that the following stand in, for errors
 	Networks []string      // allow_networks: 10.1.0.0/16, ::1; allowed beside the public internet
 	MaxBytes int64         // max_size_mib, in bytes: of an answer, as it comes over the wire
-	Timeout  time.Duration // max_duration: of a whole exchange, redirects and answer included
+	Timeout  time.Duration // max_duration: of a request, with its answer
 }
 
 const (
@@ -143,7 +143,7 @@ func (g *Guard) Client(files certs.Files, setting string) (*http.Client, error) 
 		return nil, err
 	}
 	c := &http.Client{
-		Timeout: g.cfg.Timeout, CheckRedirect: checkRedirect,
+		CheckRedirect: checkRedirect,
 		Transport: limited{g.cfg, &http.Transport{
 			Proxy: http.ProxyFromEnvironment, DialContext: g.dial, TLSClientConfig: config,
 			DisableCompression: true, // an answer is kept as it was received

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/leatflow/leat/pkg/outbound"
 	"github.com/leatflow/leat/pkg/pipeline"
@@ -19,7 +20,7 @@ import (
 
 func TestAnAddressThatIsNotAllowedIsADeadLetter(t *testing.T) {
 	b := newBench(t)
-	guard, err := outbound.New(outbound.Config{Setting: "fetch", MaxBytes: 1 << 20})
+	guard, err := outbound.New(outbound.Config{Setting: "fetch", MaxBytes: 1 << 20, Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
