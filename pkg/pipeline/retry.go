@@ -33,7 +33,7 @@ func (w *Worker) settle(ctx context.Context, d Delivery, cause error) error {
 	w.Metrics.Retry(class(cause))
 	w.Log.Warn("later", zap.String("id", d.ID), zap.String("job", d.Job), zap.Duration("wait", again.Wait),
 		zap.Int("attempt", again.Attempt), zap.Int("waited", again.Waited), zap.Error(cause))
-	if err := w.insist(ctx, func() error { return w.Ledger.Waits(ctx, d.Envelope, cause.Error()) }); err != nil {
+	if err := w.insist(ctx, func() error { return w.Ledger.Waits(ctx, d.Envelope, w.plain(cause.Error())) }); err != nil {
 		return err
 	}
 	return w.replace(ctx, d, again)
@@ -42,6 +42,7 @@ func (w *Worker) settle(ctx context.Context, d Delivery, cause error) error {
 // bury commits the death, publishes the dead letter, and acknowledges. A death
 // that the ledger cannot hold is published all the same.
 func (w *Worker) bury(ctx context.Context, d Delivery, death Death) error {
+	death.Reason = w.plain(death.Reason)
 	death.Reason = strings.ToValidUTF8(death.Reason[:min(len(death.Reason), longest)], "�")
 	switch err := w.insist(ctx, func() error { return w.Ledger.Dead(ctx, d.Envelope, death) }); {
 	case ctx.Err() != nil || errors.Is(err, errGiveBack):
@@ -58,6 +59,14 @@ func (w *Worker) bury(ctx context.Context, d Delivery, death Death) error {
 		"died_at": time.Now().UTC().Format(time.RFC3339Nano), "origin_queue": d.Queue,
 	}
 	return w.replace(ctx, d, letter)
+}
+
+// plain is a reason without secrets: it is kept where many people may read it.
+func (w *Worker) plain(reason string) string {
+	if w.Redact == nil {
+		return reason
+	}
+	return w.Redact(reason)
 }
 
 // replace publishes e in place of d.

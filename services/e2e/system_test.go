@@ -43,6 +43,7 @@ type system struct {
 	docs   *mongo.Database
 	broker *rabbit.Broker
 	log    *zap.Logger
+	env    func(stage string) []string // what the environment of its processes has besides; nil: nothing
 }
 
 // newSystem makes a system with its schema and queues, and no worker.

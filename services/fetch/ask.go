@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -17,17 +16,27 @@ import (
 	"github.com/leatflow/leat/pkg/event"
 	"github.com/leatflow/leat/pkg/outbound"
 	"github.com/leatflow/leat/pkg/pipeline"
+	"github.com/leatflow/leat/pkg/redact"
 	"github.com/leatflow/leat/pkg/source"
 )
 
-// address returns where a slice is asked for.
-func address(s event.Slice, src *source.Source) string {
+// address returns where a slice is asked for. In a job's own address no variable
+// stands for anything: its sender need not know them.
+func address(s event.Slice, src *source.Source) (string, error) {
 	if s.URL != "" {
-		return s.URL
+		return s.URL, nil
 	}
-	path := strings.NewReplacer(
-		"{account}", url.QueryEscape(s.Account), "{from}", s.From, "{to}", s.To).Replace(src.Fetch.Report.Path)
-	return strings.TrimSuffix(os.ExpandEnv(src.HTTP.BaseURL), "/") + path
+	base, err := expand("http.base_url", src.HTTP.BaseURL, func(value string) string { return value })
+	if err != nil {
+		return "", err
+	}
+	path, err := expand("fetch.report.path", src.Fetch.Report.Path, url.QueryEscape)
+	if err != nil {
+		return "", err
+	}
+	path = strings.NewReplacer(
+		"{account}", url.QueryEscape(s.Account), "{from}", s.From, "{to}", s.To).Replace(path)
+	return strings.TrimSuffix(base, "/") + path, nil
 }
 
 // formatOf is the format of an answer: what the address's name says, else what
@@ -86,7 +95,7 @@ func get(ctx context.Context, client *http.Client, address string, timeout time.
 		if cause != nil {
 			err = errors.Join(err, cause)
 		}
-		return nil, awayError(err)
+		return nil, awayError(address, err)
 	}
 	if err := statusError(response); err != nil {
 		cancel(nil)
@@ -101,8 +110,8 @@ func statusError(r *http.Response) error {
 	if r.StatusCode == http.StatusOK {
 		return nil
 	}
-	said, _ := io.ReadAll(io.LimitReader(r.Body, 300))
-	err := fmt.Errorf("%s answered %s: %.300q", r.Request.URL.Redacted(), r.Status, said)
+	said, _ := io.ReadAll(io.LimitReader(r.Body, 4096))
+	err := fmt.Errorf("%s answered %s: %.300q", redact.Text(r.Request.URL.String()), r.Status, redact.Text(string(said))) // before it is cut
 	switch r.StatusCode {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout,
 		http.StatusRequestTimeout, http.StatusTooEarly:

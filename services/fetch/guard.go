@@ -13,6 +13,7 @@ import (
 	"github.com/leatflow/leat/pkg/certs"
 	"github.com/leatflow/leat/pkg/outbound"
 	"github.com/leatflow/leat/pkg/pipeline"
+	"github.com/leatflow/leat/pkg/redact"
 )
 
 // tlsNames are what a source file calls what a handshake needs.
@@ -21,12 +22,15 @@ var tlsNames = certs.Names{CA: "http.tls.ca_file", Cert: "http.tls.cert_file", U
 // awayError says what to do about a source that gave no answer: what the guard
 // refuses, and a handshake that cannot succeed, is a mistake in a job, a source
 // file or the configuration; whatever else it is ends by itself.
-func awayError(err error) error {
+func awayError(address string, err error) error {
+	if where, ok := errors.AsType[*url.Error](err); ok {
+		err = where.Err // it names the address that a redirect led to, and what that holds nobody knows
+	}
 	explained, mistake := certs.Explain(err, tlsNames)
 	if mistake || outbound.IsRefused(err) {
-		return pipeline.Permanent(explained)
+		return pipeline.Permanent(fmt.Errorf("%s: %w", redact.Text(address), explained))
 	}
-	return pipeline.Later(fmt.Errorf("the source is away: %w", explained), 10*time.Second)
+	return pipeline.Later(fmt.Errorf("the source is away: %s: %w", redact.Text(address), explained), 10*time.Second)
 }
 
 // openFile opens a file below an allowed folder, after links are resolved. It is

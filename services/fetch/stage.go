@@ -25,6 +25,7 @@ import (
 	"github.com/leatflow/leat/pkg/outbound"
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/postgres"
+	"github.com/leatflow/leat/pkg/redact"
 	"github.com/leatflow/leat/pkg/source"
 	"github.com/leatflow/leat/services/catalog"
 )
@@ -226,8 +227,11 @@ func (s *Stage) answer(ctx context.Context, d pipeline.Delivery, slice event.Sli
 
 // ask asks the source, keeps what it says in the archive, and commits that it did.
 func (s *Stage) ask(ctx context.Context, d pipeline.Delivery, slice event.Slice, src *source.Source) (Answer, error) {
-	a := Answer{URL: address(slice, src)}
-	a.Format = formatOf(a.URL, src)
+	at, err := address(slice, src)
+	if err != nil {
+		return Answer{}, pipeline.Permanent(fmt.Errorf("source %s: %w", src.Name, err))
+	}
+	a := Answer{URL: redact.Text(at), Format: formatOf(at, src)}
 	if err := s.DB.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&a.AskedAt); err != nil {
 		return a, postgres.Classify(err)
 	}
@@ -235,7 +239,7 @@ func (s *Stage) ask(ctx context.Context, d pipeline.Delivery, slice event.Slice,
 	if slice.AsOf != nil {
 		a.ObservedAt = *slice.AsOf
 	}
-	answer, err := s.open(ctx, a.URL, src)
+	answer, err := s.open(ctx, at, src)
 	if err != nil {
 		return a, err
 	}
@@ -252,7 +256,7 @@ func (s *Stage) ask(ctx context.Context, d pipeline.Delivery, slice event.Slice,
 // refuse marks an answer that is not what its format promises: the next try asks
 // again. A file will not say anything else.
 func (s *Stage) refuse(ctx context.Context, d pipeline.Delivery, a Answer, reason error) error {
-	if err := markBroken(ctx, s.DB, d.Job, a.N, reason.Error()); err != nil {
+	if err := markBroken(ctx, s.DB, d.Job, a.N, redact.Text(reason.Error())); err != nil {
 		return err
 	}
 	err := fmt.Errorf("answer of %s: %w", a.URL, reason)

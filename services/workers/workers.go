@@ -18,6 +18,7 @@ import (
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/postgres"
 	"github.com/leatflow/leat/pkg/rabbit"
+	"github.com/leatflow/leat/pkg/redact"
 	"github.com/leatflow/leat/services/annotate"
 	"github.com/leatflow/leat/services/catalog"
 	"github.com/leatflow/leat/services/delta"
@@ -147,7 +148,8 @@ func (s *servers) run(ctx context.Context, of worker) error {
 	w := pipeline.Worker{
 		Config: s.config, Stage: of.stage, Queue: of.queue, Dead: rabbit.Dead, Handler: of.handler, Source: s.broker, Sink: s.broker,
 		Ledger: of.ledger, Probe: s.probe, Metrics: of.metrics, Log: s.daemon.Log,
-		Idled: func(err error) { s.daemon.Health.Set("writing", err) },
+		Redact: redact.Text,
+		Idled:  func(err error) { s.daemon.Health.Set("writing", err) },
 	}
 	s.daemon.Health.Watch("worker", w.Stuck)
 	return w.Run(ctx)
