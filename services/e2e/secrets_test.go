@@ -64,23 +64,19 @@ func TestNoSecretIsSeen(t *testing.T) {
 	secure := httptest.NewTLSServer(http.HandlerFunc(telltale))
 	defer secure.Close()
 	bases := map[string]string{"certificate": secure.URL, "away": "http://" + freePort(t), "forbidden": "http://169.254.169.254"}
-	ways := []string{"refuse", "fail", "busy", "html", "broken", "cut", "reject", "redirect", "certificate", "away", "forbidden"}
+	ways := []string{"refuse", "fail", "busy", "html", "broken", "cut", "reject", "redirect", "certificate", "away", "forbidden", "unreadable"}
 	for _, way := range ways {
 		base := bases[way]
 		if base == "" {
 			base = plain.URL
 		}
-		s.source(way+".yaml", fmt.Sprintf(`
-source: %[1]s
-http: {base_url: %[2]q, timeout: 5s}
-fetch: {report: {path: "/%[1]s?key=${TOKEN}"}}
-records: [{object: {type: ad, key: id, name: name}, stat: {day: date, metrics: [clicks]}}]
-`, way, strings.Replace(base, "://", "://me:${PASSWORD}@", 1)))
+		s.source(way+".yaml", sourceText(way, base))
 	}
 	pages := map[string]string{}
+	s.source("unreadable.yaml", strings.Replace(sourceText("unreadable", plain.URL), "${PASSWORD}", "${NOT_ENCODED}", 1))
 	s.env = func(stage string) []string {
 		pages[stage] = freePort(t)
-		env := []string{"PASSWORD=" + url.PathEscape(planted), "TOKEN=" + plantedToken, "LEAT_LOG_LEVEL=debug", "LEAT_HTTP_LISTEN=" + pages[stage]}
+		env := []string{"PASSWORD=" + url.PathEscape(planted), "NOT_ENCODED=" + planted, "TOKEN=" + plantedToken, "LEAT_LOG_LEVEL=debug", "LEAT_HTTP_LISTEN=" + pages[stage]}
 		switch stage { // these meet servers that are away, or do not let them in
 		case "delta":
 			env = append(env, "LEAT_POSTGRES_URL="+withPassword(t, s.cfg.Postgres.URL, s.cfg.Postgres.URL))
@@ -105,7 +101,7 @@ records: [{object: {type: ad, key: id, name: name}, stat: {day: date, metrics: [
 			fmt.Fprintln(&everything, "row", row)
 		}
 	}
-	for _, letter := range s.letters(4) { // refuse, redirect, certificate, forbidden
+	for _, letter := range s.letters(5) { // refuse, redirect, certificate, forbidden, unreadable
 		fmt.Fprintf(&everything, "letter %s %v\n", letter.Body, letter.Headers)
 	}
 	for stage, address := range pages {
@@ -140,6 +136,16 @@ records: [{object: {type: ad, key: id, name: name}, stat: {day: date, metrics: [
 	if n := strings.Count(everything.String(), "xxxxx"); n < 50 {
 		t.Errorf("only %d secrets were hidden: are they told at all?", n)
 	}
+}
+
+// sourceText is a source that sends its secrets in both ways.
+func sourceText(name, address string) string {
+	return fmt.Sprintf(`
+source: %[1]s
+http: {base_url: %[2]q, timeout: 5s}
+fetch: {report: {path: "/%[1]s?key=${TOKEN}"}}
+records: [{object: {type: ad, key: id, name: name}, stat: {day: date, metrics: [clicks]}}]
+`, name, strings.Replace(address, "://", "://me:${PASSWORD}@", 1))
 }
 
 // withPassword is the address of a server with another password, which is wrong.

@@ -60,7 +60,8 @@ func formatOf(address string, src *source.Source) string {
 func (s *Stage) open(ctx context.Context, address string, src *source.Source) (io.ReadCloser, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, pipeline.Permanent(fmt.Errorf("url: %q is not an address: %w", address, err))
+		// The reason stays away: it may quote a piece of a password.
+		return nil, pipeline.Permanent(fmt.Errorf("url: %q is not an address; special characters of a user or password are percent-encoded", address))
 	}
 	switch u.Scheme {
 	case "http", "https":
