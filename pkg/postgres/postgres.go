@@ -17,6 +17,7 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
+	"github.com/leatflow/leat/pkg/certs"
 	"github.com/leatflow/leat/pkg/pipeline"
 )
 
@@ -85,6 +86,9 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, migrations fs.FS) error {
 	return nil
 }
 
+// tlsNames are the parameters of the URL that a handshake needs.
+var tlsNames = certs.Names{CA: "sslrootcert in postgres.url", Cert: "sslcert and sslkey in postgres.url", URL: "postgres.url"}
+
 // Classify marks err for the worker: a server that is unreachable or shutting
 // down is Unavailable; a value or a statement that it refuses is Permanent; the
 // rest (deadlocks, lock tables that are full, cancelled statements) is tried
@@ -100,8 +104,9 @@ func Classify(err error) error {
 		return err
 	case errors.Is(err, context.Canceled):
 		return err
-	case errors.As(err, &connect): // the password, the database: never the message's fault
-		return pipeline.Unavailable(err)
+	case errors.As(err, &connect): // the password, the database, a certificate: never the message's fault
+		explained, _ := certs.Explain(err, tlsNames)
+		return pipeline.Unavailable(explained)
 	case errors.As(err, &pg):
 		return classifyState(pg.Code, err)
 	case pgconn.SafeToRetry(err), errors.As(err, &network),
