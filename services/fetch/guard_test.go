@@ -1,6 +1,8 @@
 package fetch
 
 import (
+	"bytes"
+	"compress/gzip"
 	"fmt"
 	"io"
 	"log"
@@ -120,5 +122,26 @@ func TestCertificatesOfASource(t *testing.T) {
 				t.Errorf("%v, want %s", err, c.says)
 			}
 		})
+	}
+}
+
+// A small answer that stands for a large one is given up before it fills the disk.
+func TestABombIsNotUnpacked(t *testing.T) {
+	b := newBench(t)
+	b.MaxSize = 1 << 20
+	var bomb bytes.Buffer
+	z := gzip.NewWriter(&bomb)
+	for range 100 {
+		if _, err := z.Write(bytes.Repeat([]byte(" "), 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.says(bomb.String())
+	_, err := b.do(b.slice(`{"source":"ads"}`))
+	if err == nil || !strings.Contains(err.Error(), "byte 1048576: found more than that when decompressed; expected no more: fetch.max_size_mib") {
+		t.Errorf("err = %v", err)
 	}
 }

@@ -43,6 +43,7 @@ type Stage struct {
 	Folder  string                   // of the source files
 	Files   []string                 // folders below which file:// addresses may lie
 	Guard   *outbound.Guard          // of http:// and https:// addresses
+	MaxSize int64                    // bytes of an answer when decompressed; 0: any
 	Self    string                   // its own queue
 	Next    string                   // the queue of delta
 	Count   func(what string, n int) // told of what was committed; nil: nobody
@@ -281,7 +282,7 @@ func (s *Stage) cut(ctx context.Context, d pipeline.Delivery, slice event.Slice,
 		defer close(parts)
 		answer := source.Answer{
 			File: file, Size: a.Bytes, Format: a.Format, Hash: a.Hash, Account: slice.Account,
-			N: a.N, ObservedAt: a.ObservedAt, Now: a.AskedAt, Temp: os.TempDir(),
+			N: a.N, ObservedAt: a.ObservedAt, Now: a.AskedAt, Temp: os.TempDir(), MaxSize: s.MaxSize,
 		}
 		return src.Cut(ctx, answer, func(p event.Part, rejects []source.Reject) error {
 			if err := insertRejects(ctx, s.DB, d.Job, a.N, src.Name, rejects); err != nil {

@@ -57,7 +57,7 @@ func Default() Settings {
 		MongoDB:  mongodb.DefaultConfig(),
 		Sources:  "config/sources",
 		Archive:  "/var/lib/leat/archive",
-		Fetch:    Fetch{Slots: 2, MaxAttempts: 5, Files: []string{}, AllowNetworks: []string{}, MaxSizeMiB: 4096, MaxDuration: 25 * time.Minute},
+		Fetch:    Fetch{Slots: 2, MaxAttempts: 5, Files: []string{}, AllowNetworks: []string{}, MaxSizeMiB: 16384, MaxDuration: 25 * time.Minute},
 		Delta:    pipeline.Config{BatchSize: 8, Slots: 2, Prefetch: 32, MaxAttempts: 5},
 		Annotate: pipeline.Config{BatchSize: 16, Slots: 1, Prefetch: 64, MaxAttempts: 5},
 		Rollup: Rollup{
