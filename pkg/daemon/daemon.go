@@ -21,6 +21,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+
+	"github.com/leatflow/leat/pkg/redact"
 )
 
 // Shell is the part of the configuration that every daemon has.
@@ -164,7 +166,7 @@ func (p process) load(file string) error {
 }
 
 func (p process) usage(err error) int {
-	fmt.Fprintf(os.Stderr, "%s: %s\n", p.name, Redact(err.Error()))
+	fmt.Fprintf(os.Stderr, "%s: %s\n", p.name, redact.Text(err.Error()))
 	return exitUsage
 }
 

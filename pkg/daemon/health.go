@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/leatflow/leat/pkg/redact"
 )
 
 // aliveTimeout is how long a Watch may take to answer before it counts as stuck.
@@ -85,7 +87,7 @@ func (h *Health) Ready() (ready bool, reasons map[string]string) {
 	reasons = map[string]string{}
 	for c, err := range h.reports {
 		if err != nil {
-			reasons[c] = Redact(err.Error())
+			reasons[c] = redact.Text(err.Error())
 		}
 	}
 	switch {
@@ -115,7 +117,7 @@ func (h *Health) Alive(ctx context.Context) (alive bool, reasons map[string]stri
 			if err := w.ask(ctx); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
-				reasons[c] = Redact(err.Error())
+				reasons[c] = redact.Text(err.Error())
 			}
 		})
 	}

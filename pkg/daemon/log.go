@@ -1,14 +1,14 @@
 package daemon
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/leatflow/leat/pkg/redact"
 )
 
 // LogConfig says what is logged, and how.
@@ -66,34 +66,12 @@ func isTerminal(f *os.File) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// What looks like a secret: the password of a URL, which may have a space in it
-// where the URL is quoted, and name=value pairs as in queries and connection
-// strings. No pattern leaves a quoted string, so that a JSON line stays one.
-var (
-	urlPassword = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://[^\s/?#:@"]*:)(?:[^\s"\\]|\\.)*@|` +
-		`("[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#:@"]*:)(?:[^"\\]|\\.)*@`)
-	namedSecret = regexp.MustCompile(`(?i)((?:password|passwd|secret|token|api_?key)=)[^\s&"'\\]+`)
-)
-
-// Redact returns text, a URL or anything with URLs in it, without the passwords.
-func Redact(text string) string { return string(redact([]byte(text))) }
-
-func redact(text []byte) []byte {
-	if bytes.Contains(text, []byte("://")) {
-		text = urlPassword.ReplaceAll(text, []byte("${1}${2}xxxxx@"))
-	}
-	if bytes.IndexByte(text, '=') >= 0 {
-		text = namedSecret.ReplaceAll(text, []byte("${1}xxxxx"))
-	}
-	return text
-}
-
 // A redactor takes the secrets out of what is written through it: errors of
 // drivers quote the URLs they were given.
 type redactor struct{ io.Writer }
 
 func (r redactor) Write(line []byte) (int, error) {
-	if _, err := r.Writer.Write(redact(line)); err != nil {
+	if _, err := io.WriteString(r.Writer, redact.Text(string(line))); err != nil {
 		return 0, err
 	}
 	return len(line), nil

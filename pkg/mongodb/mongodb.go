@@ -12,7 +12,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver"
+	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/topology"
 
+	"github.com/leatflow/leat/pkg/certs"
 	"github.com/leatflow/leat/pkg/pipeline"
 )
 
@@ -29,10 +31,11 @@ func DefaultConfig() Config {
 
 // Open returns the database, with majority writes. It dials on first use.
 func Open(cfg Config) (*mongo.Database, error) {
-	client, err := mongo.Connect(options.Client().ApplyURI(cfg.URL).
-		SetWriteConcern(writeconcern.Majority()).
+	client, err := mongo.Connect(options.Client().
 		SetServerSelectionTimeout(10 * time.Second).
-		SetConnectTimeout(10 * time.Second))
+		SetConnectTimeout(10 * time.Second).
+		ApplyURI(cfg.URL). // which may set others
+		SetWriteConcern(writeconcern.Majority()))
 	if err != nil {
 		return nil, fmt.Errorf("mongodb.url: %w", err)
 	}
@@ -42,10 +45,29 @@ func Open(cfg Config) (*mongo.Database, error) {
 // Ping asks whether the server answers.
 func Ping(ctx context.Context, db *mongo.Database) error {
 	if err := db.Client().Ping(ctx, nil); err != nil {
-		return pipeline.Unavailable(fmt.Errorf("mongodb: %w", err))
+		return pipeline.Unavailable(fmt.Errorf("mongodb: %w", explain(err)))
 	}
 	return nil
 }
+
+// explain adds to the error of a connection which parameter of the URL is at
+// fault. The reason why no server can be selected is with each server.
+func explain(err error) error {
+	why := err
+	if selection, ok := errors.AsType[topology.ServerSelectionError](err); ok {
+		for _, server := range selection.Desc.Servers {
+			why = errors.Join(why, server.LastError)
+		}
+	}
+	explained, mistake := certs.Explain(why, tlsNames)
+	if !mistake {
+		return err
+	}
+	return explained
+}
+
+// tlsNames are the parameters of the URL that a handshake needs.
+var tlsNames = certs.Names{CA: "tlsCAFile in mongodb.url", Cert: "tlsCertificateKeyFile in mongodb.url", URL: "mongodb.url"}
 
 // Classify marks err for the worker: a server that is unreachable, shutting down
 // or between primaries is Unavailable; the rest stays as it is: what the server

@@ -30,7 +30,7 @@ func (w *Worker) settle(ctx context.Context, d Delivery, cause error) error {
 		again.Attempt++
 		again.Wait = Waits[min(again.Attempt/2, len(Waits)-1)]
 	}
-	back := Setback{Class: Class(cause), Reason: cause.Error(), Attempts: again.Attempt}
+	back := Setback{Class: Class(cause), Reason: w.plain(cause.Error()), Attempts: again.Attempt}
 	w.Metrics.Retry(back.Class)
 	w.Log.Warn("later", zap.String("id", d.ID), zap.String("job", d.Job), zap.String("class", back.Class), zap.Duration("wait", again.Wait),
 		zap.Int("attempt", again.Attempt), zap.Int("waited", again.Waited), zap.Error(cause))
@@ -54,6 +54,7 @@ func (w *Worker) park(ctx context.Context, in Batch, outage error) error {
 // bury commits the death, publishes the dead letter, and acknowledges. A death
 // that the ledger cannot hold is published all the same.
 func (w *Worker) bury(ctx context.Context, d Delivery, death Death) error {
+	death.Reason = w.plain(death.Reason)
 	death.Reason = strings.ToValidUTF8(death.Reason[:min(len(death.Reason), longest)], "�")
 	switch err := w.insist(ctx, func() error { return w.Ledger.Dead(ctx, d.Envelope, death) }); {
 	case ctx.Err() != nil || errors.Is(err, errGiveBack):
@@ -70,6 +71,14 @@ func (w *Worker) bury(ctx context.Context, d Delivery, death Death) error {
 		"died_at": time.Now().UTC().Format(time.RFC3339Nano), "origin_queue": d.Queue,
 	}
 	return w.replace(ctx, d, letter)
+}
+
+// plain is a reason without secrets: it is kept where many people may read it.
+func (w *Worker) plain(reason string) string {
+	if w.Redact == nil {
+		return reason
+	}
+	return w.Redact(reason)
 }
 
 // replace publishes e in place of d.

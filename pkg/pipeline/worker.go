@@ -41,7 +41,8 @@ type Worker struct {
 	Ledger  Ledger
 	Probe   func(context.Context) error // nil when every server that the stage needs answers
 	Metrics Metrics
-	Idled   func(error) // told how the Idler's work went; nil: nobody
+	Idled   func(error)         // told how the Idler's work went; nil: nobody
+	Redact  func(string) string // takes the secrets out of what is kept of an error; nil: nothing is taken out
 	Log     *zap.Logger
 
 	inHand sync.Map // of each batch and idle turn: when it began

@@ -84,13 +84,28 @@ func Rabbit(t testing.TB) string {
 // test ends.
 func RabbitUser(t testing.TB, rabbitURL, configure string) string {
 	t.Helper()
-	u, vhost := parseVhost(t, rabbitURL)
+	mine := RabbitStranger(t, rabbitURL)
+	u, vhost := parseVhost(t, mine)
+	manage(t, http.MethodPut, "/api/permissions/"+vhost+"/"+u.User.Username(), map[string]string{"configure": configure, "write": ".*", "read": ".*"})
+	return mine
+}
+
+// RabbitStranger returns rabbitURL for a fresh user without permissions, who is
+// deleted when the test ends.
+func RabbitStranger(t testing.TB, rabbitURL string) string {
+	t.Helper()
+	u, _ := parseVhost(t, rabbitURL)
 	user, password := name(), rand.Text()
 	manage(t, http.MethodPut, "/api/users/"+user, map[string]string{"password": password, "tags": ""})
 	t.Cleanup(func() { manage(t, http.MethodDelete, "/api/users/"+user, nil) })
-	manage(t, http.MethodPut, "/api/permissions/"+vhost+"/"+user, map[string]string{"configure": configure, "write": ".*", "read": ".*"})
 	u.User = url.UserPassword(user, password)
 	return u.String()
+}
+
+// RabbitImport imports definitions, as the management UI does.
+func RabbitImport(t testing.TB, definitions string) {
+	t.Helper()
+	manage(t, http.MethodPost, "/api/definitions", json.RawMessage(definitions))
 }
 
 // CloseConnections cuts all connections to a vhost, as the management UI does.
@@ -147,6 +162,7 @@ func request(t testing.TB, method, path string, body any) (status int, said []by
 	if err != nil {
 		t.Fatal(err)
 	}
+	request.Header.Set("Content-Type", "application/json")
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/leatflow/leat/pkg/certs"
 	"github.com/leatflow/leat/pkg/pipeline"
 )
 
@@ -56,6 +57,9 @@ var liveness = map[string]string{
 	"idle_in_transaction_session_timeout": "180000",
 }
 
+// tlsNames are the parameters of the URL that a handshake needs.
+var tlsNames = certs.Names{CA: "sslrootcert in postgres.url", Cert: "sslcert and sslkey in postgres.url", URL: "postgres.url"}
+
 // Classify marks err for the worker: a server that is unreachable or shutting
 // down is Unavailable; a value or a statement that it refuses is Permanent; the
 // rest (deadlocks, lock tables that are full, cancelled statements) is tried
@@ -71,8 +75,9 @@ func Classify(err error) error {
 		return err
 	case errors.Is(err, context.Canceled):
 		return err
-	case errors.As(err, &connect): // the password, the database: never the message's fault
-		return pipeline.Unavailable(err)
+	case errors.As(err, &connect): // the password, the database, a certificate: never the message's fault
+		explained, _ := certs.Explain(err, tlsNames)
+		return pipeline.Unavailable(explained)
 	case errors.As(err, &pg):
 		return classifyState(pg.Code, err)
 	case pgconn.SafeToRetry(err), errors.As(err, &network),

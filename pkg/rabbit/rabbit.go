@@ -4,6 +4,7 @@ package rabbit
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"sync"
@@ -11,15 +12,32 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/leatflow/leat/pkg/certs"
 	"github.com/leatflow/leat/pkg/pipeline"
 )
 
 // Config says where the broker is.
 type Config struct {
-	URL           string `mapstructure:"url"`
-	ManagementURL string `mapstructure:"management_url"` // of the management plugin; for `leat status` only
-	App           string `mapstructure:"-"`              // daemon and version, AMQP's app_id
-	Prefetch      int    `mapstructure:"-"`              // the worker's
+	URL           string                   `mapstructure:"url"`
+	ManagementURL string                   `mapstructure:"management_url"` // of the management plugin; for `leat status` only
+	certs.Files   `mapstructure:",squash"` // for amqps:// and https://
+	App           string                   `mapstructure:"-"` // daemon and version, AMQP's app_id
+	Prefetch      int                      `mapstructure:"-"` // the worker's
+}
+
+// TLS is what amqps:// and https:// need; nil where no file is named, and the
+// system's authorities or the URL's own parameters hold.
+func (c Config) TLS() (*tls.Config, error) {
+	if c.Files == (certs.Files{}) {
+		return nil, nil
+	}
+	return c.Files.Config("rabbitmq")
+}
+
+// Explain adds to the error of a connection which setting is at fault.
+func Explain(err error) error {
+	err, _ = certs.Explain(err, certs.Names{CA: "rabbitmq.ca_file", Cert: "rabbitmq.cert_file", URL: "rabbitmq.url"})
+	return err
 }
 
 // DefaultConfig is a broker on this machine.

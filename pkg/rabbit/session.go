@@ -2,9 +2,12 @@ package rabbit
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -36,10 +39,15 @@ type session struct {
 // dial builds a session within buildLimit.
 func dial(ctx context.Context, cfg Config, name string) (*session, error) {
 	s := &session{blocked: make(chan amqp.Blocking, 8)}
+	encryption, err := cfg.TLS()
+	if err != nil {
+		return nil, err
+	}
+	asked := notice(encryption)
 	properties := amqp.NewConnectionProperties()
 	properties.SetClientConnectionName(cfg.App + " " + name)
 	conn, err := amqp.DialConfig(cfg.URL, amqp.Config{
-		Heartbeat: heartbeat, Properties: properties,
+		Heartbeat: heartbeat, Properties: properties, TLSClientConfig: encryption,
 		Dial: func(network, address string) (net.Conn, error) {
 			c, err := (&net.Dialer{Timeout: buildLimit}).DialContext(ctx, network, address)
 			if err != nil {
@@ -54,7 +62,7 @@ func dial(ctx context.Context, cfg Config, name string) (*session, error) {
 		},
 	})
 	if err != nil {
-		return nil, pipeline.Unavailable(fmt.Errorf("rabbitmq: %w", err))
+		return nil, pipeline.Unavailable(fmt.Errorf("rabbitmq: %w", asked.explain(err)))
 	}
 	s.conn = conn
 	conn.NotifyBlocked(s.blocked)
@@ -66,6 +74,35 @@ func dial(ctx context.Context, cfg Config, name string) (*session, error) {
 		return nil, pipeline.Unavailable(fmt.Errorf("rabbitmq: open a channel: %w", err))
 	}
 	return s, nil
+}
+
+// An inquiry notices that the server asked for a client certificate. What it then
+// makes of ours comes after the handshake, and of that error the client keeps the
+// text alone.
+type inquiry struct{ asked atomic.Bool }
+
+func notice(config *tls.Config) *inquiry {
+	i := &inquiry{}
+	if config == nil {
+		return i
+	}
+	show := config.GetClientCertificate
+	config.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		i.asked.Store(true)
+		if show == nil {
+			return &tls.Certificate{}, nil // none
+		}
+		return show(r)
+	}
+	return i
+}
+
+func (i *inquiry) explain(err error) error {
+	broken, ok := errors.AsType[*amqp.Error](err)
+	if ok && broken.Code == amqp.FrameError && i.asked.Load() {
+		return fmt.Errorf("the server asks for a client certificate that it trusts; rabbitmq.cert_file names ours: %w", err)
+	}
+	return Explain(err)
 }
 
 // within calls f, and closes the socket under it when it takes longer than

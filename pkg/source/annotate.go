@@ -67,6 +67,10 @@ func (a *annotator) run(scope map[string]any) (any, error) {
 			return nil, fmt.Errorf("the object has no %s above it", name)
 		}
 	}
+	if err := a.tooLong(scope); err != nil {
+		return nil, err
+	}
+	new(meter).in(scope)
 	machine := vm.VM{MemoryBudget: memoryBudget}
 	value, err := machine.Run(a.program, scope)
 	if err != nil {

@@ -108,7 +108,7 @@ func TestAnExpressionThatFailsSaysWhere(t *testing.T) {
 		{`clicks / 0`, "gives +Inf, which is no JSON number"},
 		{`[clicks / 0]`, "gives +Inf, which is no JSON number"},
 		{`fromBase64("AA==")`, `gives text that is not UTF-8, or has a NUL in it: "\x00"`},
-		{`1..900000 | map(#..900000) | len()`, "at 1:18 of the expression: memory budget exceeded"},
+		{`1..9000 | map(#..9000) | len()`, "at 1:16 of the expression: memory budget exceeded"},
 		{`lookup("markets", labels)`, "at 1:1 of the expression: lookup: a key must be text or a number, not []interface {}"},
 	}
 	for _, row := range rows {

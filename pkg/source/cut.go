@@ -24,6 +24,7 @@ type Answer struct {
 	ObservedAt time.Time // when it was true: PostgreSQL's clock just before the request went out
 	Now        time.Time // what the bounds on days are counted from; of the answer and not of the attempt, so that a second attempt cuts the same parts; zero: ObservedAt
 	Temp       string    // folder for a decompressed copy, where JSON is nested and must be read out of its order; empty: the system's
+	MaxSize    int64     // bytes, when decompressed; 0: any
 }
 
 // A Reject is a record that was refused.

@@ -221,3 +221,16 @@ func TestMemoryIsFlat(t *testing.T) {
 		})
 	}
 }
+
+// An attribute that lies deeper than MongoDB can hold costs its record.
+func TestAnAttributeIsNotDeeperThanADocument(t *testing.T) {
+	s, err := Parse([]byte("source: x\nrecords: [{object: {type: ad, key: id, attributes: [a]}}]\n"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	deep := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
+	got := cutBytes(t, s, formatJSON, []byte(`[{"id":1,"a":`+deep(50)+`},{"id":2,"a":`+deep(51)+`}]`)).String()
+	if want := "ad 1 \"1\"{\"a\":" + deep(50) + "}\n! [1]: ad: a has more than 50 objects or arrays within one another"; got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"unicode/utf8"
+
+	"github.com/leatflow/leat/pkg/redact"
 )
 
 // apply makes records of the element that was read into l, for every rule of l.
@@ -119,8 +121,10 @@ func (c *cutter) reject(position, reason string, record []byte) error {
 
 const maxRejectText = 4 << 10
 
-// rawText makes text that PostgreSQL can hold of the first bytes of a record.
+// rawText makes text that PostgreSQL can hold of the first bytes of a record,
+// without the secrets that a source gave back.
 func rawText(raw []byte) string {
+	raw = []byte(redact.Text(string(raw[:min(len(raw), 2*maxRejectText)]))) // before it is cut: no piece is left
 	if len(raw) > maxRejectText {
 		raw = raw[:maxRejectText]
 		for range utf8.UTFMax - 1 { // not half a character

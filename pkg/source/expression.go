@@ -73,6 +73,12 @@ func (c *survey) Visit(node *ast.Node) {
 		if n.Name == "now" {
 			c.fail(n, "now() is not allowed: a tag is worked out again when the object changes, not when time passes")
 		}
+	case *ast.BinaryNode:
+		if n.Operator == "matches" {
+			if err := checkPattern(n); err != nil {
+				c.fail(n, "%v", err)
+			}
+		}
 	case *ast.CallNode:
 		c.call(n)
 	case *ast.MemberNode:
@@ -209,8 +215,16 @@ func (s *Source) compile(text string, r reads, tables map[string]table) (*vm.Pro
 		}
 		scope[parentName(name)] = fields
 	}
-	program, err := expr.Compile(text, expr.Env(scope), expr.MaxNodes(maxNodes), expr.DisableBuiltin("now"), expr.Patch(parentPatch{}),
-		expr.Function("lookup", lookup(tables), new(func(string, any) any)))
+	options := []expr.Option{
+		expr.Env(scope), expr.MaxNodes(maxNodes), expr.DisableBuiltin("now"), expr.Patch(parentPatch{}),
+		expr.Function("lookup", lookup(tables), new(func(string, any) any)),
+	}
+	if _, err := expr.Compile(text, options...); err != nil { // as it was written: what is counted has no type
+		return nil, []spot{spotOf(err)}
+	}
+	scope[counted], scope[short] = meterType, meterType
+	options = append(append(options, expr.MaxNodes(4*maxNodes), expr.Patch(limitPatch{})), bounded()...)
+	program, err := expr.Compile(text, options...)
 	if err != nil {
 		return nil, []spot{spotOf(err)}
 	}

@@ -51,13 +51,13 @@ func openAnswer(ctx context.Context, a Answer, seeks bool) (*input, error) {
 		if err != nil {
 			return nil, raw.damaged("gzip", err)
 		}
-		in.stream = &unpacked{r, raw, "gzip"}
+		in.stream = &unpacked{r, raw, "gzip", a.MaxSize, 0}
 	case bytes.Equal(magic[:], []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		r, err := zstd.NewReader(raw, zstd.WithDecoderConcurrency(1))
+		r, err := zstd.NewReader(raw, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
 			return nil, raw.damaged("zstd", err)
 		}
-		in.stream, in.close = &unpacked{r, raw, "zstd"}, r.Close
+		in.stream, in.close = &unpacked{r, raw, "zstd", a.MaxSize, 0}, r.Close
 	default:
 		in.stream, in.file, in.size = raw, a.File, a.Size
 	}
@@ -131,16 +131,25 @@ func (s *section) damaged(format string, err error) error {
 	return &FormError{Position: fmt.Sprintf("byte %d as received", s.at), Found: what, Expected: "a whole " + format}
 }
 
-// unpacked reads what a decompressor gives.
+// maxWindow is the memory that a zstd stream may ask for; --ultra and --long ask for more.
+const maxWindow = 32 << 20
+
+// unpacked reads what a decompressor gives, up to most bytes: little may stand for
+// more than the disk holds.
 type unpacked struct {
 	r      io.Reader
 	raw    *section
 	format string
+	most   int64 // 0: any number
+	given  int64
 }
 
 // Read implements io.Reader.
 func (u *unpacked) Read(p []byte) (int, error) {
 	n, err := u.r.Read(p)
+	if u.given += int64(n); u.most > 0 && u.given > u.most {
+		return 0, badForm(bytePosition(u.most), "more than that when decompressed", "no more: fetch.max_size_mib allows it")
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = u.raw.damaged(u.format, err)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/leatflow/leat/pkg/redact"
 )
 
 // A Problem is one thing that is wrong with a source file, and where.
@@ -76,6 +78,7 @@ func (ps Problems) in(file string) Problems {
 
 // found quotes what a file holds, cut to a length that a message can bear.
 func found(s string) string {
+	s = redact.Text(s) // before it is cut, so that no piece of a secret is left
 	if r := []rune(s); len(r) > 60 {
 		return fmt.Sprintf("%q…", string(r[:60]))
 	}

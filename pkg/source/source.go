@@ -5,7 +5,11 @@
 // and rejects for what could not be read.
 package source
 
-import "time"
+import (
+	"time"
+
+	"github.com/leatflow/leat/pkg/certs"
+)
 
 // A Source is one outside feed: the file config/sources/NAME.yaml, validated.
 type Source struct {
@@ -41,6 +45,7 @@ type Accounts []Account
 type HTTP struct {
 	BaseURL string        `yaml:"base_url"` // ${NAME} is taken from the environment when a request is made
 	Timeout time.Duration `yaml:"timeout"`  // of connect, of the header, and of each silence within the body; default 30s
+	TLS     certs.Files   `yaml:"tls"`      // of a source with an authority of its own, or one that wants to see a certificate
 }
 
 // Fetch says what is asked of the source.

@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"github.com/leatflow/leat/pkg/metric"
+	"github.com/leatflow/leat/pkg/redact"
 )
 
 var namePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
@@ -139,9 +140,20 @@ func (v *validator) http() {
 	if strings.HasPrefix(base, "${") {
 		return // it may hold all of the address
 	}
+	v.literal("http.base_url", base)
 	u, err := url.Parse(plain)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 		v.failf("http.base_url", "found %s; it must be an address such as https://api.example.com/v1, without ? and #", found(base))
+	}
+}
+
+// literal refuses a secret that stands in the file: each version of the file is
+// kept in PostgreSQL, where every stage reads it.
+func (v *validator) literal(path, text string) {
+	bare := placeholder.ReplaceAllString(variable.ReplaceAllString(text, ""), "")
+	bare = strings.ReplaceAll(bare, ":@", "@") // the password was a variable
+	if hidden := redact.Text(bare); hidden != bare {
+		v.failf(path, "a password or token stands in the file (found %q); write it as ${NAME}, and put it into fetch's environment", hidden)
 	}
 }
 
@@ -165,6 +177,8 @@ var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
 // path checks what a request asks for: an account of each account, and days
 // where the answer is to be cut into slices of days.
 func (v *validator) path(at, path string) {
+	v.literal(at, path)
+	path = variable.ReplaceAllString(path, "")
 	allowed := []string{"{account}", "{from}", "{to}"}
 	for _, p := range placeholder.FindAllString(path, -1) {
 		if !slices.Contains(allowed, p) {

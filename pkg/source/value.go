@@ -65,9 +65,16 @@ func (v *cell) appendText(dst []byte) ([]byte, string) {
 	}
 }
 
+// maxAttributeDepth keeps an attribute within what MongoDB takes (100 levels, of
+// which the document has some), and its canonical form cheap.
+const maxAttributeDepth = 50
+
 // appendJSON appends a cell as canonical JSON.
 func (v *cell) appendJSON(dst []byte) ([]byte, string) {
 	if v.kind != cellText {
+		if _, ok := valueEnd(v.b, 0, maxDepth-maxAttributeDepth); !ok {
+			return dst, fmt.Sprintf("has more than %d objects or arrays within one another", maxAttributeDepth)
+		}
 		return appendCanonical(dst, v.b)
 	}
 	if reason := checkText(v.b); reason != "" {

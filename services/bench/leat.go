@@ -66,7 +66,7 @@ func (l *lab) env() []string {
 	return []string{
 		"LEAT_POSTGRES_URL=" + l.cfg.Postgres.URL, "LEAT_RABBITMQ_URL=" + l.cfg.RabbitMQ.URL,
 		"LEAT_MONGODB_URL=" + l.cfg.MongoDB.URL, "LEAT_MONGODB_DATABASE=" + l.cfg.MongoDB.Database,
-		"LEAT_SOURCES=" + l.cfg.Sources, "LEAT_ARCHIVE=" + l.cfg.Archive,
+		"LEAT_SOURCES=" + l.cfg.Sources, "LEAT_ARCHIVE=" + l.cfg.Archive, "LEAT_FETCH_ALLOW_NETWORKS=127.0.0.1",
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/leatflow/leat/pkg/daemon"
+	"github.com/leatflow/leat/pkg/redact"
 )
 
 // Found says in a few words what the check came to.
@@ -82,5 +82,5 @@ func (r Report) text() string {
 	if more := r.Differences - int64(len(r.List)); more > 0 {
 		fmt.Fprintf(&b, "and %d more\n", more)
 	}
-	return daemon.Redact(b.String())
+	return redact.Text(b.String())
 }

@@ -155,8 +155,8 @@ func listsOf(rows []element) (lists []rowList) {
 	return lists
 }
 
-// fields are the scalars of elements.
-type fields struct {
+// fieldNames are the scalars of elements.
+type fieldNames struct {
 	texts, numbers []string // sorted
 	day            string
 	form           string // of the day; "": as usual
@@ -164,7 +164,7 @@ type fields struct {
 
 // fieldsOf sorts the fields by what their values are: one that always holds a
 // number is a number, and the first that mostly holds a day or moment is the day.
-func fieldsOf(rows []element) (f fields) {
+func fieldsOf(rows []element) (f fieldNames) {
 	values := map[string][]string{}
 	number := map[string]bool{}
 	for _, row := range rows {
@@ -221,7 +221,7 @@ func dayForm(texts []string) (form string, ok bool) {
 }
 
 // key is the field that names an object: by its name, else the first text.
-func (f *fields) key(typ string) string {
+func (f *fieldNames) key(typ string) string {
 	for _, want := range []string{"id", "key", "uuid", typ + "_id", typ + "id", typ, "code", "slug", "name", "title"} {
 		for _, name := range slices.Concat(f.texts, f.numbers) {
 			if strings.EqualFold(name, want) {
@@ -236,7 +236,7 @@ func (f *fields) key(typ string) string {
 }
 
 // name is the field that people call an object by; "" where that is the key.
-func (f *fields) name(key string) string {
+func (f *fieldNames) name(key string) string {
 	for _, want := range []string{"name", "title", "label"} {
 		if slices.Contains(f.texts, want) && want != key {
 			return want

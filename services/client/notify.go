@@ -17,7 +17,7 @@ import (
 	"github.com/google/uuid"
 	webhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
-	"github.com/leatflow/leat/pkg/daemon"
+	"github.com/leatflow/leat/pkg/redact"
 	"github.com/leatflow/leat/pkg/pipeline"
 )
 
@@ -67,7 +67,7 @@ func (c *Client) webhook(ctx context.Context, r Report) error {
 	kind := "check.differs"
 	switch {
 	case r.Err != nil:
-		kind, r.Error = "check.failed", daemon.Redact(r.Err.Error())
+		kind, r.Error = "check.failed", redact.Text(r.Err.Error())
 	case r.quiet():
 		kind = "check.agrees"
 	}

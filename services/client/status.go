@@ -158,7 +158,12 @@ func (c *Client) dial(ctx context.Context) (*amqp.Connection, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		wait = time.Until(deadline)
 	}
-	return amqp.DialConfig(c.cfg.RabbitMQ.URL, amqp.Config{Dial: amqp.DefaultDial(wait)})
+	encryption, err := c.cfg.RabbitMQ.TLS()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := amqp.DialConfig(c.cfg.RabbitMQ.URL, amqp.Config{Dial: amqp.DefaultDial(wait), TLSClientConfig: encryption})
+	return conn, rabbit.Explain(err)
 }
 
 // queues returns Leat's queues in the order of the pipeline. What is ready and
@@ -203,9 +208,14 @@ func (c *Client) managed(ctx context.Context) ([]Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rabbitmq.management_url: %w", err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	encryption, err := c.cfg.RabbitMQ.TLS()
 	if err != nil {
 		return nil, err
+	}
+	manager := &http.Client{Transport: &http.Transport{TLSClientConfig: encryption, DisableKeepAlives: true}}
+	response, err := manager.Do(request)
+	if err != nil {
+		return nil, rabbit.Explain(err)
 	}
 	defer response.Body.Close() //nolint:errcheck // it was read
 	if response.StatusCode != http.StatusOK {

@@ -253,20 +253,6 @@ func jsonOf[V any](m map[int]V) (*string, error) {
 
 // makeMonth makes the partition of stats that begins at month, if it is missing.
 func makeMonth(ctx context.Context, db *pgxpool.Pool, month metric.Day) error {
-	name := "stats_" + month.Time().Format("2006_01")
-	next := firstOfMonth(month + 31)
-	return postgres.InTx(ctx, db, func(tx pgx.Tx) error {
-		// One maker at a time: two would each find the partition missing.
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('leat.stats'))`); err != nil {
-			return err
-		}
-		var exists bool
-		if err := tx.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, name).Scan(&exists); err != nil || exists {
-			return err
-		}
-		_, err := tx.Exec(ctx, fmt.Sprintf(`
-			CREATE TABLE %[1]s (LIKE stats INCLUDING ALL);
-			ALTER TABLE stats ATTACH PARTITION %[1]s FOR VALUES FROM ('%[2]s') TO ('%[3]s')`, name, month, next))
-		return err
-	})
+	_, err := db.Exec(ctx, `SELECT make_month(DATE '1970-01-01' + $1::int)`, int(month))
+	return postgres.Classify(err)
 }

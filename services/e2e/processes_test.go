@@ -105,7 +105,10 @@ func (p *process) keepRunning(s *system, path string) (stop func()) {
 			"LEAT_POSTGRES_URL="+s.cfg.Postgres.URL, "LEAT_RABBITMQ_URL="+s.cfg.RabbitMQ.URL,
 			"LEAT_MONGODB_URL="+s.cfg.MongoDB.URL, "LEAT_MONGODB_DATABASE="+s.cfg.MongoDB.Database,
 			"LEAT_SOURCES="+s.cfg.Sources, "LEAT_ARCHIVE="+s.cfg.Archive, "LEAT_HTTP_LISTEN=off", "LEAT_LOG_LEVEL=warn",
-			"LEAT_FETCH_FILES="+strings.Join(s.cfg.Fetch.Files, ","))
+			"LEAT_FETCH_FILES="+strings.Join(s.cfg.Fetch.Files, ","), "LEAT_FETCH_ALLOW_NETWORKS="+strings.Join(s.cfg.Fetch.AllowNetworks, ","))
+		if s.env != nil {
+			cmd.Env = append(cmd.Env, s.env(p.stage)...)
+		}
 		cmd.Stderr = &p.log
 		if err := cmd.Start(); err != nil {
 			s.t.Error(err)

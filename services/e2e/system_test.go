@@ -43,6 +43,7 @@ type system struct {
 	docs   *mongo.Database
 	broker *rabbit.Broker
 	log    *zap.Logger
+	env    func(stage string) []string // what the environment of its processes has besides; nil: nothing
 }
 
 // newSystem makes a system with its schema and queues, and no worker.
@@ -53,6 +54,7 @@ func newSystem(t *testing.T) *system {
 	cfg.MongoDB.URL, cfg.MongoDB.Database = pipetest.Mongo(t)
 	cfg.Sources, cfg.Archive = t.TempDir(), t.TempDir()
 	cfg.HTTP.Listen = "off"
+	cfg.Fetch.AllowNetworks = []string{"127.0.0.1"} // where the sources of tests are
 
 	s := &system{t: t, cfg: cfg, log: zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel))}
 	var err error

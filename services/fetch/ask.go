@@ -5,29 +5,36 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/leatflow/leat/pkg/event"
+	"github.com/leatflow/leat/pkg/outbound"
 	"github.com/leatflow/leat/pkg/pipeline"
+	"github.com/leatflow/leat/pkg/redact"
 	"github.com/leatflow/leat/pkg/source"
 )
 
-// address returns where a slice is asked for.
-func address(s event.Slice, src *source.Source) string {
+// address returns where a slice is asked for. In a job's own address no variable
+// stands for anything: its sender need not know them.
+func address(s event.Slice, src *source.Source) (string, error) {
 	if s.URL != "" {
-		return s.URL
+		return s.URL, nil
 	}
-	path := strings.NewReplacer(
-		"{account}", url.QueryEscape(s.Account), "{from}", s.From, "{to}", s.To).Replace(src.Fetch.Report.Path)
-	return strings.TrimSuffix(os.ExpandEnv(src.HTTP.BaseURL), "/") + path
+	base, err := expand("http.base_url", src.HTTP.BaseURL, func(value string) string { return value })
+	if err != nil {
+		return "", err
+	}
+	path, err := expand("fetch.report.path", src.Fetch.Report.Path, url.QueryEscape)
+	if err != nil {
+		return "", err
+	}
+	path = strings.NewReplacer(
+		"{account}", url.QueryEscape(s.Account), "{from}", s.From, "{to}", s.To).Replace(path)
+	return strings.TrimSuffix(base, "/") + path, nil
 }
 
 // formatOf is the format of an answer: what the address's name says, else what
@@ -44,57 +51,26 @@ func formatOf(address string, src *source.Source) string {
 func (s *Stage) open(ctx context.Context, address string, src *source.Source) (io.ReadCloser, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, pipeline.Permanent(fmt.Errorf("url: %q is not an address: %w", address, err))
+		// The reason stays away: it may quote a piece of a password.
+		return nil, pipeline.Permanent(fmt.Errorf("url: %q is not an address; special characters of a user or password are percent-encoded", address))
 	}
 	switch u.Scheme {
 	case "http", "https":
-		return get(ctx, address, src.HTTP.Timeout)
+		client, err := s.Guard.Client(src.HTTP.TLS, "http.tls")
+		if err != nil {
+			return nil, pipeline.Permanent(fmt.Errorf("source %s: %w", src.Name, err))
+		}
+		return get(ctx, client, address, src.HTTP.Timeout)
 	case "file":
 		return s.openFile(u)
 	}
 	return nil, pipeline.Permanent(fmt.Errorf("url: found %q; %s are allowed", address, strings.Join(schemes, ", ")))
 }
 
-// openFile opens a file after its links are resolved.
-func (s *Stage) openFile(u *url.URL) (io.ReadCloser, error) {
-	if u.Host != "" && u.Host != "localhost" {
-		return nil, pipeline.Permanent(fmt.Errorf("url: found host %q; a file is on this host: file:///path", u.Host))
-	}
-	path, err := filepath.EvalSymlinks(filepath.Clean(u.Path))
-	if err != nil && !s.allowed(filepath.Clean(u.Path)) {
-		path, err = filepath.Clean(u.Path), nil // say that it is not allowed, and not whether it is there
-	}
-	if err != nil {
-		return nil, pipeline.Permanent(fmt.Errorf("url: %w", err))
-	}
-	if !s.allowed(path) {
-		return nil, pipeline.Permanent(fmt.Errorf("url: %s is not below an allowed folder; fetch.files allows %q", path, s.Files))
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, pipeline.Permanent(fmt.Errorf("url: %w", err))
-	}
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		_ = f.Close()
-		return nil, pipeline.Permanent(fmt.Errorf("url: %s is not a file", path))
-	}
-	return f, nil
-}
-
-func (s *Stage) allowed(path string) bool {
-	return slices.ContainsFunc(s.Files, func(folder string) bool {
-		if folder, err := filepath.EvalSymlinks(folder); err == nil {
-			inside, err := filepath.Rel(folder, path)
-			return err == nil && filepath.IsLocal(inside)
-		}
-		return false
-	})
-}
-
 // get asks a source over HTTP. A source that is away or busy is asked again
 // later, and uses up no attempt; an answer that says the request is wrong is
 // final.
-func get(ctx context.Context, address string, timeout time.Duration) (io.ReadCloser, error) {
+func get(ctx context.Context, client *http.Client, address string, timeout time.Duration) (io.ReadCloser, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stall := time.AfterFunc(timeout, func() { cancel(fmt.Errorf("the source was silent for %s", timeout)) })
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
@@ -111,7 +87,7 @@ func get(ctx context.Context, address string, timeout time.Duration) (io.ReadClo
 		if cause != nil {
 			err = errors.Join(err, cause)
 		}
-		return nil, pipeline.Later(fmt.Errorf("the source is away: %w", err), 10*time.Second)
+		return nil, awayError(address, err)
 	}
 	if err := statusError(response); err != nil {
 		cancel(nil)
@@ -122,19 +98,12 @@ func get(ctx context.Context, address string, timeout time.Duration) (io.ReadClo
 	return &body{ReadCloser: response.Body, ctx: ctx, cancel: cancel, stall: stall, timeout: timeout}, nil
 }
 
-// client leaves gzip alone: an answer is kept as it was received.
-var client = &http.Client{Transport: &http.Transport{
-	Proxy:              http.ProxyFromEnvironment,
-	DialContext:        (&net.Dialer{Timeout: 30 * time.Second}).DialContext,
-	DisableCompression: true, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute,
-}}
-
 func statusError(r *http.Response) error {
 	if r.StatusCode == http.StatusOK {
 		return nil
 	}
-	said, _ := io.ReadAll(io.LimitReader(r.Body, 300))
-	err := fmt.Errorf("%s answered %s: %.300q", r.Request.URL.Redacted(), r.Status, said)
+	said, _ := io.ReadAll(io.LimitReader(r.Body, 4096))
+	err := fmt.Errorf("%s answered %s: %.300q", redact.Text(r.Request.URL.String()), r.Status, redact.Text(string(said))) // before it is cut
 	switch r.StatusCode {
 	case http.StatusTooManyRequests:
 		return pipeline.RateLimited(err, retryAfter(r.Header.Get("Retry-After")))
@@ -173,6 +142,9 @@ func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if cause := context.Cause(b.ctx); err != nil && cause != nil {
 		err = errors.Join(err, cause)
+	}
+	if outbound.IsRefused(err) {
+		err = pipeline.Permanent(err)
 	}
 	return n, err
 }

@@ -50,7 +50,7 @@ func TestWhatASourceAnswersByItsStatus(t *testing.T) {
 				fmt.Fprint(w, "quota used up")
 			}
 		}))
-		body, err := get(t.Context(), source.URL, time.Minute)
+		body, err := get(t.Context(), http.DefaultClient, source.URL, time.Minute)
 		if err == nil {
 			_ = body.Close()
 		}
@@ -82,7 +82,7 @@ func TestRetryAfter(t *testing.T) {
 func TestASourceThatIsAwayIsAskedLater(t *testing.T) {
 	source := httptest.NewServer(http.NotFoundHandler())
 	source.Close()
-	if _, err := get(t.Context(), source.URL, time.Minute); verdict(err) != "later" {
+	if _, err := get(t.Context(), http.DefaultClient, source.URL, time.Minute); verdict(err) != "later" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -93,7 +93,7 @@ func TestACutAnswerIsAnErrorToTryAgain(t *testing.T) {
 		fmt.Fprint(w, `{"ads":[`)
 	}))
 	defer source.Close()
-	body, err := get(t.Context(), source.URL, time.Minute)
+	body, err := get(t.Context(), http.DefaultClient, source.URL, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestSilenceEndsARequest(t *testing.T) {
 			}))
 			defer source.Close()
 			defer close(over)
-			body, err := get(t.Context(), source.URL, 50*time.Millisecond)
+			body, err := get(t.Context(), http.DefaultClient, source.URL, 50*time.Millisecond)
 			if first == "" {
 				if verdict(err) != "later" || !strings.Contains(err.Error(), "silent for 50ms") {
 					t.Errorf("got %v", err)
@@ -152,7 +152,7 @@ func TestASlowAnswerThatIsNotSilentComesThrough(t *testing.T) {
 		}
 	}))
 	defer source.Close()
-	body, err := get(t.Context(), source.URL, 300*time.Millisecond)
+	body, err := get(t.Context(), http.DefaultClient, source.URL, 300*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,12 +11,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/zap"
 
 	"github.com/leatflow/leat/pkg/event"
+	"github.com/leatflow/leat/pkg/outbound"
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/pipetest"
 	"github.com/leatflow/leat/pkg/postgres"
@@ -32,6 +34,7 @@ type bench struct {
 	answer   func(w http.ResponseWriter, r *http.Request)
 	requests []string
 	sink     *sink
+	http     *httptest.Server // the source
 }
 
 func newBench(t testing.TB) *bench {
@@ -47,10 +50,11 @@ func newBench(t testing.TB) *bench {
 	}
 	source := httptest.NewServer(b)
 	t.Cleanup(source.Close)
+	b.http = source
 	dir := t.TempDir()
 	b.Stage = &Stage{
 		DB: db, Sources: catalog.New(db), Archive: Archive{filepath.Join(dir, "archive")}, Sink: b.sink,
-		Folder: filepath.Join(dir, "sources"), Self: "leat.fetch", Next: "leat.delta", Log: zap.NewNop(),
+		Folder: filepath.Join(dir, "sources"), Guard: loopback(t), Self: "leat.fetch", Next: "leat.delta", Log: zap.NewNop(),
 	}
 	if err := os.MkdirAll(b.Folder, 0o750); err != nil {
 		t.Fatal(err)
@@ -61,6 +65,16 @@ func newBench(t testing.TB) *bench {
 	}
 	b.says(`{"ads":[{"id":"a1","date":"2026-11-13","clicks":3},{"id":"a2","date":"2026-11-13","clicks":4}]}`)
 	return b
+}
+
+// loopback allows the sources of tests.
+func loopback(t testing.TB) *outbound.Guard {
+	t.Helper()
+	g, err := outbound.New(outbound.Config{Setting: "fetch", Networks: []string{"127.0.0.1"}, MaxBytes: 1 << 20, Timeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
 }
 
 // ServeHTTP is the source.

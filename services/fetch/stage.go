@@ -22,8 +22,10 @@ import (
 
 	"github.com/leatflow/leat/pkg/event"
 	"github.com/leatflow/leat/pkg/metric"
+	"github.com/leatflow/leat/pkg/outbound"
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/postgres"
+	"github.com/leatflow/leat/pkg/redact"
 	"github.com/leatflow/leat/pkg/source"
 	"github.com/leatflow/leat/services/catalog"
 )
@@ -40,6 +42,8 @@ type Stage struct {
 	Sink    pipeline.Sink
 	Folder  string                   // of the source files
 	Files   []string                 // folders below which file:// addresses may lie
+	Guard   *outbound.Guard          // of http:// and https:// addresses
+	MaxSize int64                    // bytes of an answer when decompressed; 0: any
 	Self    string                   // its own queue
 	Next    string                   // the queue of delta
 	Count   func(what string, n int) // told of what was committed; nil: nobody
@@ -224,8 +228,11 @@ func (s *Stage) answer(ctx context.Context, d pipeline.Delivery, slice event.Sli
 
 // ask asks the source, keeps what it says in the archive, and commits that it did.
 func (s *Stage) ask(ctx context.Context, d pipeline.Delivery, slice event.Slice, src *source.Source) (Answer, error) {
-	a := Answer{URL: address(slice, src)}
-	a.Format = formatOf(a.URL, src)
+	at, err := address(slice, src)
+	if err != nil {
+		return Answer{}, pipeline.Permanent(fmt.Errorf("source %s: %w", src.Name, err))
+	}
+	a := Answer{URL: redact.Text(at), Format: formatOf(at, src)}
 	if err := s.DB.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&a.AskedAt); err != nil {
 		return a, postgres.Classify(err)
 	}
@@ -233,12 +240,15 @@ func (s *Stage) ask(ctx context.Context, d pipeline.Delivery, slice event.Slice,
 	if slice.AsOf != nil {
 		a.ObservedAt = *slice.AsOf
 	}
-	answer, err := s.open(ctx, a.URL, src)
+	answer, err := s.open(ctx, at, src)
 	if err != nil {
 		return a, err
 	}
 	defer answer.Close() //nolint:errcheck // what was read is all that counts
 	if a.Hash, a.Bytes, err = s.Archive.Keep(answer); err != nil {
+		if pipeline.IsPermanent(err) {
+			return a, fmt.Errorf("answer of %s: %w", a.URL, err)
+		}
 		return a, pipeline.Paced(fmt.Errorf("answer of %s: cut off after %d bytes: %w", a.URL, a.Bytes, err))
 	}
 	return a, insertAnswer(ctx, s.DB, d, &a)
@@ -247,7 +257,7 @@ func (s *Stage) ask(ctx context.Context, d pipeline.Delivery, slice event.Slice,
 // refuse marks an answer that is not what its format promises: the next try asks
 // again. A file will not say anything else.
 func (s *Stage) refuse(ctx context.Context, d pipeline.Delivery, a Answer, reason error) error {
-	if err := markBroken(ctx, s.DB, d.Job, a.N, reason.Error()); err != nil {
+	if err := markBroken(ctx, s.DB, d.Job, a.N, redact.Text(reason.Error())); err != nil {
 		return err
 	}
 	err := fmt.Errorf("answer of %s: %w", a.URL, reason)
@@ -272,7 +282,7 @@ func (s *Stage) cut(ctx context.Context, d pipeline.Delivery, slice event.Slice,
 		defer close(parts)
 		answer := source.Answer{
 			File: file, Size: a.Bytes, Format: a.Format, Hash: a.Hash, Account: slice.Account,
-			N: a.N, ObservedAt: a.ObservedAt, Now: a.AskedAt, Temp: os.TempDir(),
+			N: a.N, ObservedAt: a.ObservedAt, Now: a.AskedAt, Temp: os.TempDir(), MaxSize: s.MaxSize,
 		}
 		return src.Cut(ctx, answer, func(p event.Part, rejects []source.Reject) error {
 			if err := insertRejects(ctx, s.DB, d.Job, a.N, src.Name, rejects); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/leatflow/leat/pkg/daemon"
 	"github.com/leatflow/leat/pkg/mongodb"
+	"github.com/leatflow/leat/pkg/outbound"
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/postgres"
 	"github.com/leatflow/leat/pkg/rabbit"
@@ -47,6 +48,10 @@ type Fetch struct {
 	Slots       int      `mapstructure:"slots"` // jobs done side by side
 	MaxAttempts int      `mapstructure:"max_attempts"`
 	Files       []string `mapstructure:"files"` // folders below which file:// addresses may lie
+
+	AllowNetworks []string      `mapstructure:"allow_networks"` // beside the public internet
+	MaxSizeMiB    int64         `mapstructure:"max_size_mib"`   // of an answer
+	MaxDuration   time.Duration `mapstructure:"max_duration"`   // of an answer; less than the broker waits for an acknowledgement
 }
 
 // Rollup is the rollup stage's part.
@@ -64,7 +69,7 @@ func Default() Settings {
 		MongoDB:  mongodb.DefaultConfig(),
 		Sources:  "config/sources",
 		Archive:  "/var/lib/leat/archive",
-		Fetch:    Fetch{Slots: 2, MaxAttempts: 5, Files: []string{}},
+		Fetch:    Fetch{Slots: 2, MaxAttempts: 5, Files: []string{}, AllowNetworks: []string{}, MaxSizeMiB: 16384, MaxDuration: 25 * time.Minute},
 		Delta:    pipeline.Config{BatchSize: 8, Slots: 2, Prefetch: 32, MaxAttempts: 5},
 		Annotate: pipeline.Config{BatchSize: 16, Slots: 1, Prefetch: 64, MaxAttempts: 5},
 		Rollup: Rollup{
@@ -93,7 +98,14 @@ func (s Settings) Validate() error {
 	if s.Rollup.Writing.Within < 10*time.Millisecond {
 		wrong = append(wrong, errors.New("rollup.within: at least 10ms"))
 	}
-	return errors.Join(append(wrong, s.Check.validate(), s.Shell.Validate())...)
+	if s.Fetch.MaxSizeMiB < 1 || s.Fetch.MaxSizeMiB > 1<<20 {
+		wrong = append(wrong, errors.New("fetch.max_size_mib: a whole number from 1 to 1048576 is allowed"))
+	}
+	if s.Fetch.MaxDuration < time.Second || s.Fetch.MaxDuration > 25*time.Minute {
+		wrong = append(wrong, errors.New("fetch.max_duration: from 1s to 25m is allowed: RabbitMQ gives a message that is held for 30m to another worker"))
+	}
+	_, err := s.Fetch.Guard()
+	return errors.Join(append(wrong, err, s.Check.validate(), s.Shell.Validate())...)
 }
 
 func (c Check) validate() error {
@@ -107,6 +119,11 @@ func (c Check) validate() error {
 		return errors.New("check.webhook_secret: whsec_ and the base64 of 24 to 64 bytes is allowed; the webhook is signed with it")
 	}
 	return nil
+}
+
+// Guard makes what guards the requests to sources.
+func (f Fetch) Guard() (*outbound.Guard, error) {
+	return outbound.New(outbound.Config{Setting: "fetch", Networks: f.AllowNetworks, MaxBytes: f.MaxSizeMiB << 20, Timeout: f.MaxDuration})
 }
 
 // grace is how much sooner than the daemon a worker ends.

@@ -18,6 +18,7 @@ import (
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/postgres"
 	"github.com/leatflow/leat/pkg/rabbit"
+	"github.com/leatflow/leat/pkg/redact"
 	"github.com/leatflow/leat/services/annotate"
 	"github.com/leatflow/leat/services/catalog"
 	"github.com/leatflow/leat/services/delta"
@@ -29,6 +30,10 @@ import (
 // Fetch runs a fetch worker until ctx is cancelled.
 func Fetch(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) error {
 	config := pipeline.Config{BatchSize: 1, Slots: cfg.Fetch.Slots, Prefetch: cfg.Fetch.Slots, MaxAttempts: cfg.Fetch.MaxAttempts}
+	guard, err := cfg.Fetch.Guard()
+	if err != nil {
+		return err
+	}
 	s, err := open(ctx, cfg, d, config)
 	if err != nil {
 		return err
@@ -37,7 +42,7 @@ func Fetch(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) error {
 	metrics := newMetrics(d.Metrics, fetch.Name)
 	stage := &fetch.Stage{
 		DB: s.db, Sources: s.sources, Archive: fetch.Archive{Folder: cfg.Archive}, Sink: s.broker,
-		Folder: cfg.Sources, Files: cfg.Fetch.Files, Self: rabbit.Fetch, Next: rabbit.Delta, Count: metrics.Count, Log: d.Log,
+		Folder: cfg.Sources, Files: cfg.Fetch.Files, Guard: guard, MaxSize: cfg.Fetch.MaxSizeMiB << 20, Self: rabbit.Fetch, Next: rabbit.Delta, Count: metrics.Count, Log: d.Log,
 	}
 	ledger := fetch.Ledger{Ledger: postgres.Ledger{DB: s.db, Stage: fetch.Name}}
 	return s.run(ctx, worker{fetch.Name, rabbit.Fetch, stage, ledger, metrics})
@@ -143,7 +148,8 @@ func (s *servers) run(ctx context.Context, of worker) error {
 	w := pipeline.Worker{
 		Config: s.config, Stage: of.stage, Queue: of.queue, Dead: rabbit.Dead, Handler: of.handler, Source: s.broker, Sink: s.broker,
 		Ledger: of.ledger, Probe: s.probe, Metrics: of.metrics, Log: s.daemon.Log,
-		Idled: func(err error) { s.daemon.Health.Set("writing", err) },
+		Redact: redact.Text,
+		Idled:  func(err error) { s.daemon.Health.Set("writing", err) },
 	}
 	s.daemon.Health.Watch("worker", w.Stuck)
 	return w.Run(ctx)

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leatflow/leat/pkg/daemon"
+	"github.com/leatflow/leat/pkg/redact"
 	"github.com/leatflow/leat/services/client"
 	"github.com/leatflow/leat/services/settings"
 )
@@ -67,7 +68,7 @@ func run(args []string, in io.Reader, out, err io.Writer) int {
 type redacted struct{ io.Writer }
 
 func (r redacted) Write(b []byte) (int, error) {
-	if _, err := io.WriteString(r.Writer, daemon.Redact(string(b))); err != nil {
+	if _, err := io.WriteString(r.Writer, redact.Text(string(b))); err != nil {
 		return 0, err
 	}
 	return len(b), nil
@@ -97,11 +98,11 @@ func (a *app) complain(err error) {
 	for i := range lines {
 		lines[i] = strings.TrimSpace(lines[i])
 	}
-	fmt.Fprintln(a.err, "leat: "+daemon.Redact(strings.Join(lines, "; ")))
+	fmt.Fprintln(a.err, "leat: "+redact.Text(strings.Join(lines, "; ")))
 }
 
 // note writes a line to stderr that is no error.
-func (a *app) note(text string) { fmt.Fprintln(a.err, daemon.Redact(text)) }
+func (a *app) note(text string) { fmt.Fprintln(a.err, redact.Text(text)) }
 
 // do makes a command of f. Its errors are failures, unless they say otherwise.
 func do(f func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {

@@ -132,7 +132,7 @@ func TestWhatNeedsNoServer(t *testing.T) {
 
 func TestOutputHasNoPasswords(t *testing.T) {
 	dir := t.TempDir()
-	text := "source: shop\nhttp: {base_url: 'http://me:secret@h'}\nfetch: {report: {path: /r}}\nrecords: [{each: shops, object: {type: shop, key: id}}]\n"
+	text := "source: shop\nhttp: {base_url: 'http://me:${SHOP}@h'}\nfetch: {report: {path: /r}}\nrecords: [{each: shops, object: {type: shop, key: id}}]\n"
 	if err := os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
