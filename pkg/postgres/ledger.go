@@ -198,6 +198,10 @@ func reopen(ctx context.Context, tx pgx.Tx, in pipeline.Batch) error {
 			jobs = append(jobs, d.Job)
 		}
 	}
+	return reopenJobs(ctx, tx, jobs)
+}
+
+func reopenJobs(ctx context.Context, tx pgx.Tx, jobs []string) error {
 	if len(jobs) == 0 {
 		return nil
 	}
@@ -210,6 +214,34 @@ func reopen(ctx context.Context, tx pgx.Tx, in pipeline.Batch) error {
 		UPDATE jobs j SET state = 'running', finished_at = NULL, error = NULL
 		FROM again WHERE j.id = again.id AND j.state IN ('incomplete', 'failed')`, jobs)
 	return err
+}
+
+// A Successor is a message that takes the place of one that a stage gave up.
+type Successor struct{ Stage, Dead, ID, Job string }
+
+// Succeed commits that successors follow: of those they take the place of no
+// more is awaited, and their jobs, which wait for the successors, run again. To
+// say it twice changes nothing.
+func Succeed(ctx context.Context, pool *pgxpool.Pool, successors []Successor) error {
+	if len(successors) == 0 {
+		return nil
+	}
+	var stages, dead, ids, jobs []string
+	for _, s := range successors {
+		stages, dead, ids = append(stages, s.Stage), append(dead, s.Dead), append(ids, s.ID)
+		if s.Job != "" {
+			jobs = append(jobs, s.Job)
+		}
+	}
+	return InTx(ctx, pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `
+			UPDATE ledger l SET state = 'done', names = names || s.id, error = NULL, done_at = now()
+			FROM unnest($1::text[], $2::text[], $3::text[]) AS s(stage, dead, id)
+			WHERE l.stage = s.stage AND l.message_id = s.dead AND l.state = 'dead'`, stages, dead, ids); err != nil {
+			return err
+		}
+		return reopenJobs(ctx, tx, jobs)
+	})
 }
 
 // Ledger is a stage's pipeline.Ledger.

@@ -28,6 +28,16 @@ type Settings struct {
 	Delta    pipeline.Config `mapstructure:"delta"`
 	Annotate pipeline.Config `mapstructure:"annotate"`
 	Rollup   Rollup          `mapstructure:"rollup"`
+	Console  Console         `mapstructure:"console"`
+}
+
+// Console is the console's part.
+type Console struct {
+	BatchSize  int      `mapstructure:"batch_size"` // dead letters filed in one transaction
+	Prefetch   int      `mapstructure:"prefetch"`
+	Listen     string   `mapstructure:"listen"`      // host:port or host:first-last of pages and API; "off": none
+	Hosts      []string `mapstructure:"hosts"`       // names that browsers may call it by, besides addresses and localhost
+	UserHeader string   `mapstructure:"user_header"` // in which a proxy says who asks
 }
 
 // Fetch is the fetch stage's part.
@@ -58,6 +68,7 @@ func Default() Settings {
 		Rollup: Rollup{
 			Worker: pipeline.Config{BatchSize: 64, Slots: 2, Prefetch: 256, MaxAttempts: 5}, Writing: rollup.DefaultConfig(),
 		},
+		Console: Console{BatchSize: 32, Prefetch: 64, Listen: "127.0.0.1:9280-9289", Hosts: []string{}},
 	}
 }
 
@@ -72,7 +83,7 @@ func (s Settings) Validate() error {
 		"delta.batch_size": s.Delta.BatchSize, "delta.slots": s.Delta.Slots, "delta.prefetch": s.Delta.Prefetch, "delta.max_attempts": s.Delta.MaxAttempts,
 		"annotate.batch_size": s.Annotate.BatchSize, "annotate.slots": s.Annotate.Slots, "annotate.prefetch": s.Annotate.Prefetch, "annotate.max_attempts": s.Annotate.MaxAttempts,
 		"rollup.batch_size": s.Rollup.Worker.BatchSize, "rollup.slots": s.Rollup.Worker.Slots, "rollup.prefetch": s.Rollup.Worker.Prefetch, "rollup.max_attempts": s.Rollup.Worker.MaxAttempts,
-		"rollup.documents": s.Rollup.Writing.Documents,
+		"rollup.documents": s.Rollup.Writing.Documents, "console.batch_size": s.Console.BatchSize, "console.prefetch": s.Console.Prefetch,
 	} {
 		if n < 1 || n > 10_000 {
 			wrong = append(wrong, errors.New(name+": a whole number from 1 to 10000 is allowed"))
