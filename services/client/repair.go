@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/leatflow/leat/services/audit"
 	"github.com/leatflow/leat/services/fetch"
 	"github.com/leatflow/leat/services/tree"
 )
@@ -37,7 +38,12 @@ func (k *check) repair(ctx context.Context, docs []document) ([]Repair, error) {
 			n++
 		}
 		r := Repair{Job: uuid.Must(uuid.NewV7()).String(), Source: docs[0].source, Documents: n}
-		if err := pgx.BeginFunc(ctx, k.db, func(tx pgx.Tx) error { return r.mark(ctx, tx, docs[:n]) }); err != nil {
+		if err := pgx.BeginFunc(ctx, k.db, func(tx pgx.Tx) error {
+			if err := r.mark(ctx, tx, docs[:n]); err != nil {
+				return err
+			}
+			return r.record(ctx, tx, k.by)
+		}); err != nil {
 			return repairs, fmt.Errorf("mark documents of %s: %w", r.Source, err)
 		}
 		repairs, docs = append(repairs, r), docs[n:]
@@ -71,6 +77,13 @@ func (r Repair) mark(ctx context.Context, tx pgx.Tx, docs []document) error {
 		docs = docs[n:]
 	}
 	return nil
+}
+
+func (r Repair) record(ctx context.Context, tx pgx.Tx, by audit.By) error {
+	return audit.Record(ctx, tx, audit.Entry{
+		By: by, Action: audit.Repair, Subject: r.Job, Why: "documents differ from the rows",
+		Detail: map[string]any{"source": r.Source, "documents": r.Documents},
+	})
 }
 
 // marksOf turns documents into marks. One that no object can have is marked by

@@ -160,19 +160,20 @@ func insert(ctx context.Context, tx pgx.Tx, rows []row, bodies [][]byte) ([]int6
 	return pgx.CollectRows(found, pgx.RowTo[int64])
 }
 
-// link names the first death of messages that died before.
+// link names the first death of messages that died before: they were brought back.
 func link(ctx context.Context, tx pgx.Tx, ids []int64) error {
-	if len(ids) == 0 {
-		return nil
-	}
 	_, err := tx.Exec(ctx, `
-		UPDATE dead_letters d SET first_id = before.first FROM (
-			SELECT n.id, min(coalesce(p.first_id, p.id)) AS first
-			FROM dead_letters n
-			JOIN dead_letters p ON p.id <> n.id AND p.stage = n.stage AND (p.edited_id = n.message_id OR (p.message_id = n.message_id AND p.replay < n.replay))
-			WHERE n.id = ANY($1)
-			GROUP BY n.id) AS before
-		WHERE d.id = before.id`, ids)
+		UPDATE dead_letters d SET first_id = f.id FROM (
+			SELECT before.id AS again, min(before.first) AS id FROM (
+				SELECT n.id, coalesce(p.first_id, p.id) AS first
+				FROM dead_letters n JOIN dead_letters p ON p.stage = n.stage AND p.message_id = n.message_id AND p.replay < n.replay
+				WHERE n.id = ANY($1) AND n.replay > 0
+				UNION ALL
+				SELECT n.id, coalesce(p.first_id, p.id)
+				FROM dead_letters n JOIN dead_letters p ON p.edited_id = n.message_id AND p.stage = n.stage
+				WHERE n.id = ANY($1) AND n.replay > 0
+			) AS before GROUP BY 1) AS f
+		WHERE d.id = f.again`, ids)
 	if err != nil {
 		return fmt.Errorf("link dead letters: %w", err)
 	}

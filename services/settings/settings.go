@@ -68,7 +68,7 @@ func Default() Settings {
 		Rollup: Rollup{
 			Worker: pipeline.Config{BatchSize: 64, Slots: 2, Prefetch: 256, MaxAttempts: 5}, Writing: rollup.DefaultConfig(),
 		},
-		Console: Console{BatchSize: 32, Prefetch: 64, Listen: "127.0.0.1:9280-9289", Hosts: []string{}},
+		Console: Console{BatchSize: 50, Prefetch: 100, Listen: "127.0.0.1:9280-9289", Hosts: []string{}},
 	}
 }
 
