@@ -80,11 +80,20 @@ func (f Filter) Empty() bool {
 	return len(f.IDs) == 0 && f.State == "" && f.Stage == "" && f.Class == "" && f.Source == "" && f.Job == "" && f.Group == "" && f.Since == nil
 }
 
-// ErrAsked says that something was asked that cannot be: the error names it.
-var ErrAsked = errors.New("")
+// ErrAsked says that something was asked that cannot be; the error says what.
+// ErrNone says that what was asked for is not there.
+var (
+	ErrAsked = errors.New("")
+	ErrNone  = fmt.Errorf("%w", ErrAsked)
+)
 
-func asked(format string, args ...any) error {
+// Asked returns an error that is ErrAsked.
+func Asked(format string, args ...any) error {
 	return fmt.Errorf("%w"+format, append([]any{ErrAsked}, args...)...)
+}
+
+func none(format string, args ...any) error {
+	return fmt.Errorf("%w"+format, append([]any{ErrNone}, args...)...)
 }
 
 // args are the arguments of where.
@@ -97,13 +106,13 @@ func (f Filter) args() ([]any, error) {
 		state = ""
 	case Dead, Replaying, Replayed, Dropped:
 	default:
-		return nil, asked("state: found %q; allowed are %s", f.State, strings.Join(States, ", "))
+		return nil, Asked("state: found %q; allowed are %s", f.State, strings.Join(States, ", "))
 	}
 	var job *string
 	if f.Job != "" {
 		id, err := uuid.Parse(f.Job)
 		if err != nil {
-			return nil, asked("job_id: found %q; the id of a job is a UUID", f.Job)
+			return nil, Asked("job_id: found %q; the id of a job is a UUID", f.Job)
 		}
 		text := id.String()
 		job = &text

@@ -14,7 +14,7 @@ import (
 // rows stay: a dropped one can still be replayed.
 func (s Store) Drop(ctx context.Context, ids []int64, by audit.By, why string) (dropped int, err error) {
 	if why == "" {
-		return 0, asked("why: say why they are dropped")
+		return 0, Asked("why: say why they are dropped")
 	}
 	err = postgres.InTx(ctx, s.DB, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `UPDATE dead_letters SET dropped_at = now() WHERE id = ANY($1) AND state = 'dead'`, ids)
@@ -22,7 +22,7 @@ func (s Store) Drop(ctx context.Context, ids []int64, by audit.By, why string) (
 			return fmt.Errorf("drop dead letters: %w", err)
 		}
 		if dropped = int(tag.RowsAffected()); dropped == 0 {
-			return asked("none of these letters is dead")
+			return Asked("none of these letters is dead")
 		}
 		return audit.Record(ctx, tx, audit.Entry{
 			By: by, Action: audit.Drop, Subject: many(ids), Why: why, Detail: map[string]any{"letters": dropped, "ids": some(ids)},

@@ -26,17 +26,17 @@ func (s Store) Edit(ctx context.Context, id int64, body []byte, by audit.By, why
 		err := tx.QueryRow(ctx, `SELECT state, type, message_id, body FROM dead_letters WHERE id = $1 FOR UPDATE`, id).Scan(&state, &kind, &message, &was)
 		switch {
 		case err == pgx.ErrNoRows: //nolint:errorlint // pgx returns it as it is
-			return asked("no dead letter has the id %d", id)
+			return none("no dead letter has the id %d", id)
 		case err != nil:
 			return fmt.Errorf("dead letter %d: %w", id, err)
 		case state != Dead:
-			return asked("dead letter %d is %s: only one that is dead can be edited", id, state)
+			return Asked("dead letter %d is %s: only one that is dead can be edited", id, state)
 		}
 		if body, err = edited(kind, body); err != nil {
 			return err
 		}
 		if bytes.Equal(body, was) {
-			return asked("dead letter %d: the body is the same as before", id)
+			return Asked("dead letter %d: the body is the same as before", id)
 		}
 		if _, err := tx.Exec(ctx, `UPDATE dead_letters SET edited_body = $2, edited_id = $3, edited_at = now() WHERE id = $1`,
 			id, body, pipeline.Hash(message, "edited", string(body))); err != nil {
@@ -56,17 +56,17 @@ func subject(id int64) string { return fmt.Sprint("dead letter ", id) }
 // edited returns the body as it is sent, if the stage that takes such a kind can read it.
 func edited(kind string, body []byte) ([]byte, error) {
 	if len(body) > longestEdit {
-		return nil, asked("the body has %d bytes; at most %d are allowed", len(body), longestEdit)
+		return nil, Asked("the body has %d bytes; at most %d are allowed", len(body), longestEdit)
 	}
 	if kind == event.KindJob {
 		if _, err := fetch.ParseJob(body); err != nil {
-			return nil, asked("%w", err)
+			return nil, Asked("%w", err)
 		}
 		return body, nil
 	}
 	var text bytes.Buffer // without the spaces of the editor: the stages read fast, and only what machines write
 	if err := json.Compact(&text, body); err != nil {
-		return nil, asked("not JSON: %w", err)
+		return nil, Asked("not JSON: %w", err)
 	}
 	e := pipeline.Envelope{Kind: kind, Body: text.Bytes()}
 	var err error
@@ -78,10 +78,10 @@ func edited(kind string, body []byte) ([]byte, error) {
 	case (*event.Changes)(nil).Reads(kind):
 		_, err = pipeline.Decode[event.Changes](e)
 	default:
-		return nil, asked("a message of type %q cannot be edited: no stage here takes it", kind)
+		return nil, Asked("a message of type %q cannot be edited: no stage here takes it", kind)
 	}
 	if err != nil {
-		return nil, asked("%w", err)
+		return nil, Asked("%w", err)
 	}
 	return e.Body, nil
 }

@@ -58,9 +58,9 @@ type Plan struct {
 func (s Store) Start(ctx context.Context, p Plan) (Replay, error) {
 	switch {
 	case p.Rate < 0 || p.Rate > fastest:
-		return Replay{}, asked("rate: found %d; 0 (no limit) to %d messages a second are allowed", p.Rate, fastest)
+		return Replay{}, Asked("rate: found %d; 0 (no limit) to %d messages a second are allowed", p.Rate, fastest)
 	case len(p.Why) > longestWhy:
-		return Replay{}, asked("why: %d bytes; at most %d are allowed", len(p.Why), longestWhy)
+		return Replay{}, Asked("why: %d bytes; at most %d are allowed", len(p.Why), longestWhy)
 	}
 	var id int64
 	err := postgres.InTx(ctx, s.DB, func(tx pgx.Tx) error {
@@ -81,7 +81,7 @@ func (s Store) Start(ctx context.Context, p Plan) (Replay, error) {
 			return fmt.Errorf("begin replay: %w", err)
 		}
 		if tag.RowsAffected() == 0 {
-			return asked("none of these letters can be replayed: they are replayed already, or have no stage to go back to")
+			return Asked("none of these letters can be replayed: they are replayed already, or have no stage to go back to")
 		}
 		return audit.Record(ctx, tx, audit.Entry{
 			By: p.By, Action: audit.Replay, Subject: fmt.Sprint("replay ", id), Why: p.Why, Detail: map[string]any{"rate": p.Rate, "ids": some(p.IDs)},
@@ -107,7 +107,7 @@ func (s Store) Replay(ctx context.Context, id int64) (Replay, error) {
 	}
 	r, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[Replay])
 	if errors.Is(err, pgx.ErrNoRows) {
-		return r, asked("no replay has the id %d: `leat dead replays` lists them", id)
+		return r, none("no replay has the id %d: `leat dead replays` lists them", id)
 	}
 	return r, postgres.Classify(err)
 }
@@ -141,18 +141,18 @@ var controls = map[string]struct {
 func (s Store) Control(ctx context.Context, id int64, action string, by audit.By, why string) (Replay, error) {
 	c, known := controls[action]
 	if !known {
-		return Replay{}, asked("found %q; a replay can be paused, resumed and cancelled", action)
+		return Replay{}, Asked("found %q; a replay can be paused, resumed and cancelled", action)
 	}
 	err := postgres.InTx(ctx, s.DB, func(tx pgx.Tx) error {
 		var state string
 		err := tx.QueryRow(ctx, `SELECT state FROM replays WHERE id = $1 FOR UPDATE`, id).Scan(&state) // waits for the step under way
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
-			return asked("no replay has the id %d", id)
+			return none("no replay has the id %d", id)
 		case err != nil:
 			return fmt.Errorf("replay %d: %w", id, err)
 		case !slices.Contains(c.from, state):
-			return asked("replay %d is %s: one to %s is %s", id, state, action, strings.Join(c.from, " or "))
+			return Asked("replay %d is %s: one to %s is %s", id, state, action, strings.Join(c.from, " or "))
 		}
 		if _, err := tx.Exec(ctx, `
 			UPDATE replays SET state = $2, error = NULL, next_at = now(), finished_at = CASE WHEN $2 = 'cancelled' THEN now() END WHERE id = $1`, id, c.to); err != nil {

@@ -33,7 +33,7 @@ func (s Store) Show(ctx context.Context, id int64) (d Shown, err error) {
 		return d, err
 	}
 	if len(found) == 0 {
-		return d, asked("no dead letter has the id %d: `leat dead list --state all` lists them", id)
+		return d, none("no dead letter has the id %d: `leat dead list --state all` lists them", id)
 	}
 	d.Letter = found[0]
 	var body, edited []byte

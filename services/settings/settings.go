@@ -4,6 +4,7 @@ package settings
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/leatflow/leat/pkg/daemon"
@@ -91,6 +92,9 @@ func (s Settings) Validate() error {
 	}
 	if s.Rollup.Writing.Within < 10*time.Millisecond {
 		wrong = append(wrong, errors.New("rollup.within: at least 10ms"))
+	}
+	if err := daemon.CheckListen(s.Console.Listen); err != nil {
+		wrong = append(wrong, fmt.Errorf("console.listen: %w", err))
 	}
 	return errors.Join(append(wrong, s.Shell.Validate())...)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/rabbit"
 	"github.com/leatflow/leat/services/console"
+	"github.com/leatflow/leat/services/deadletter"
 	"github.com/leatflow/leat/services/settings"
 )
 
@@ -22,6 +23,14 @@ func Console(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) error
 	s.table = "dead_letters"
 	metrics := newMetrics(d.Metrics, console.Name)
 	stage := &console.Stage{DB: s.db, Sink: s.broker, Count: metrics.Count}
+	server := &console.Server{
+		Store: deadletter.Store{DB: s.db}, Hosts: cfg.Console.Hosts, UserHeader: cfg.Console.UserHeader, Log: d.Log,
+	}
+	stop, err := server.Start(cfg.Console.Listen)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	return s.run(ctx, worker{stage: console.Name, queue: rabbit.Dead, handler: stage, ledger: noLedger{}, metrics: metrics})
 }
 
