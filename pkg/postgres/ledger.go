@@ -198,10 +198,6 @@ func reopen(ctx context.Context, tx pgx.Tx, in pipeline.Batch) error {
 			jobs = append(jobs, d.Job)
 		}
 	}
-	return reopenJobs(ctx, tx, jobs)
-}
-
-func reopenJobs(ctx context.Context, tx pgx.Tx, jobs []string) error {
 	if len(jobs) == 0 {
 		return nil
 	}
@@ -217,31 +213,23 @@ func reopenJobs(ctx context.Context, tx pgx.Tx, jobs []string) error {
 }
 
 // A Successor is a message that takes the place of one that a stage gave up.
-type Successor struct{ Stage, Dead, ID, Job string }
+type Successor struct{ Stage, Dead, ID string }
 
-// Succeed commits that successors follow: of those they take the place of no
-// more is awaited, and their jobs, which wait for the successors, run again. To
-// say it twice changes nothing.
+// Succeed commits that successors follow: what they take the place of is done,
+// and its job waits for them in its stead. To say it twice changes nothing.
 func Succeed(ctx context.Context, pool *pgxpool.Pool, successors []Successor) error {
 	if len(successors) == 0 {
 		return nil
 	}
-	var stages, dead, ids, jobs []string
+	var stages, dead, ids []string
 	for _, s := range successors {
 		stages, dead, ids = append(stages, s.Stage), append(dead, s.Dead), append(ids, s.ID)
-		if s.Job != "" {
-			jobs = append(jobs, s.Job)
-		}
 	}
-	return InTx(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `
-			UPDATE ledger l SET state = 'done', names = names || s.id, error = NULL, done_at = now()
-			FROM unnest($1::text[], $2::text[], $3::text[]) AS s(stage, dead, id)
-			WHERE l.stage = s.stage AND l.message_id = s.dead AND l.state = 'dead'`, stages, dead, ids); err != nil {
-			return err
-		}
-		return reopenJobs(ctx, tx, jobs)
-	})
+	_, err := pool.Exec(ctx, `
+		UPDATE ledger l SET state = 'done', names = names || s.id, error = NULL, done_at = now()
+		FROM unnest($1::text[], $2::text[], $3::text[]) AS s(stage, dead, id)
+		WHERE l.stage = s.stage AND l.message_id = s.dead AND l.state = 'dead'`, stages, dead, ids)
+	return Classify(err)
 }
 
 // Ledger is a stage's pipeline.Ledger.

@@ -49,6 +49,7 @@ func (s *Server) Start(listen string) (stop func(), err error) {
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	s.routeAPI(mux)
+	s.routePages(mux)
 	inner := http.NewCrossOriginProtection().Handler(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

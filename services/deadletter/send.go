@@ -162,7 +162,7 @@ func (s *Sender) succeed(ctx context.Context, letters []letter) error {
 			l.headers.Job = job
 			continue
 		}
-		successors = append(successors, postgres.Successor{Stage: l.stage, Dead: l.message, ID: l.editedID, Job: l.headers.Job})
+		successors = append(successors, postgres.Successor{Stage: l.stage, Dead: l.message, ID: l.editedID})
 	}
 	return postgres.Succeed(ctx, s.DB, successors)
 }
