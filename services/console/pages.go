@@ -106,7 +106,7 @@ type lettersView struct {
 	States  []string
 	Letters []deadletter.Letter
 	Next    string // the address of the next page
-	All     string // the query that means all of the list, for the page that asks
+	All     string // the query that means all of the list, where something can be done to it
 }
 
 func (s *Server) lettersPage(r *http.Request) (any, error) {
@@ -120,7 +120,10 @@ func (s *Server) lettersPage(r *http.Request) (any, error) {
 		return nil, err
 	}
 	q.Del("before")
-	v.All = q.Encode()
+	if p.filter.State == "" || p.filter.State == deadletter.Dead || p.filter.State == deadletter.Dropped {
+		q.Set("state", p.filter.State)
+		v.All = q.Encode()
+	}
 	if n := len(v.Letters); n == p.limit {
 		q.Set("before", strconv.FormatInt(v.Letters[n-1].ID, 10))
 		v.Next = "/dead?" + q.Encode()

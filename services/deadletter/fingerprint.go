@@ -17,6 +17,7 @@ var varying = []struct {
 	{regexp.MustCompile(`"(?:[^"\\]|\\.)*"`), `"…"`},
 	{regexp.MustCompile("`[^`]*`"), "`…`"},
 	{regexp.MustCompile(`(^|[\s(=:,])'[^']*'`), "$1'…'"},
+	{regexp.MustCompile(`(^|[\s(=:,\[])(?:/[^\s/:;,()\[\]]+){2,}`), "${1}PATH"},
 	{regexp.MustCompile(`(?i)\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`), "ID"},
 	{regexp.MustCompile(`\b\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?`), "TIME"},
 	{regexp.MustCompile(`(?i)\b(?:0x[0-9a-f]+|[0-9a-f]{16,})\b`), "ID"},
@@ -25,7 +26,7 @@ var varying = []struct {
 }
 
 // Shape is an error without what differs from message to message: ids, numbers,
-// quoted values, dates and addresses.
+// quoted values, dates, paths and addresses.
 func Shape(text string) string {
 	for _, v := range varying {
 		text = v.found.ReplaceAllString(text, v.as)

@@ -14,6 +14,7 @@ func TestTheSameCauseIsTheSameGroup(t *testing.T) {
 		{"panic: boom\ngoroutine 7 [running]:\nmain.f(0xc000123456)\n\tmain.go:12 +0x1d", "panic: boom\ngoroutine 921 [running]:\nmain.f(0xc0009999aa)\n\tmain.go:12 +0x1d"},
 		{`message 6f1c8a52d2c04e1f9a3b5d7e8f901234 has no object -3.5`, `message a0a1a2a3a4a5a6a7a8a9aaabacadaeaf has no object 12`},
 		{`key 'a b' is twice`, `key 'c' is twice`},
+		{`url: /etc/passwd is not below an allowed folder`, `url: /srv/x/y.csv is not below an allowed folder`},
 		{`found "a \" b"`, `found "c"`},
 	}
 	for _, s := range same {

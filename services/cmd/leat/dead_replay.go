@@ -96,7 +96,7 @@ func (a *app) meant(ctx context.Context, s deadletter.Store, f deadletter.Filter
 	if len(ids) == 0 {
 		return nil, errors.New("no dead letter is meant by that: see `leat dead list`, and --state")
 	}
-	text := fmt.Sprintf("%d dead letters will be %s", len(ids), what)
+	text := fmt.Sprintf("dead letters to be %s: %d", what, len(ids))
 	if yes {
 		a.note(text)
 		return ids, nil
