@@ -9,7 +9,7 @@ DO $$
 DECLARE
 	name text;
 BEGIN
-	FOREACH name IN ARRAY ARRAY['leat_fetch', 'leat_delta', 'leat_annotate', 'leat_rollup'] LOOP
+	FOREACH name IN ARRAY ARRAY['leat_fetch', 'leat_delta', 'leat_annotate', 'leat_rollup', 'leat_console'] LOOP
 		IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
 			EXECUTE format('CREATE ROLE %I LOGIN NOINHERIT', name);
 		END IF;
@@ -18,14 +18,14 @@ END $$;
 
 BEGIN;
 
-REVOKE ALL ON ALL TABLES IN SCHEMA leat FROM leat_fetch, leat_delta, leat_annotate, leat_rollup;
-REVOKE ALL ON ALL SEQUENCES IN SCHEMA leat FROM leat_fetch, leat_delta, leat_annotate, leat_rollup;
-GRANT USAGE ON SCHEMA leat TO leat_fetch, leat_delta, leat_annotate, leat_rollup;
+REVOKE ALL ON ALL TABLES IN SCHEMA leat FROM leat_fetch, leat_delta, leat_annotate, leat_rollup, leat_console;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA leat FROM leat_fetch, leat_delta, leat_annotate, leat_rollup, leat_console;
+GRANT USAGE ON SCHEMA leat TO leat_fetch, leat_delta, leat_annotate, leat_rollup, leat_console;
 
 -- The ledger holds what each stage has done; a replay opens its job again. Of
 -- what others wrote a stage could change that, and no more.
-GRANT SELECT, INSERT, UPDATE ON leat.ledger TO leat_fetch, leat_delta, leat_annotate, leat_rollup;
-GRANT SELECT, UPDATE (state, finished_at, error) ON leat.jobs TO leat_fetch, leat_delta, leat_annotate, leat_rollup;
+GRANT SELECT, INSERT, UPDATE ON leat.ledger TO leat_fetch, leat_delta, leat_annotate, leat_rollup, leat_console;
+GRANT SELECT, UPDATE (state, finished_at, error) ON leat.jobs TO leat_fetch, leat_delta, leat_annotate, leat_rollup, leat_console;
 GRANT SELECT ON leat.source_versions TO leat_fetch, leat_delta, leat_annotate, leat_rollup;
 
 -- fetch: jobs and what the sources answered.
@@ -55,5 +55,10 @@ GRANT SELECT, DELETE ON leat.events TO leat_rollup;
 GRANT UPDATE (counts), DELETE ON leat.jobs TO leat_rollup;
 GRANT DELETE ON leat.ledger TO leat_rollup;
 GRANT USAGE, SELECT ON SEQUENCE leat.rev TO leat_rollup;
+
+-- console: dead letters, their replays, and who did what.
+GRANT SELECT, INSERT, UPDATE ON leat.dead_letters, leat.replays TO leat_console;
+GRANT SELECT, INSERT ON leat.audit TO leat_console;
+GRANT INSERT, UPDATE (source, sender_id, params, mode) ON leat.jobs TO leat_console; -- a dead job that was edited
 
 COMMIT;

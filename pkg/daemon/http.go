@@ -48,6 +48,22 @@ func parseListen(listen string) (addresses, error) {
 	return addresses{host: host, first: int(first), last: int(last)}, nil
 }
 
+// CheckListen says what is wrong with an address that Listen is to be given.
+func CheckListen(listen string) error {
+	_, err := parseListen(listen)
+	return err
+}
+
+// Listen listens at host:port, or at the first free port of host:first-last; it
+// returns nil for "off".
+func Listen(listen string) (net.Listener, error) {
+	where, err := parseListen(listen)
+	if err != nil || where.off {
+		return nil, err
+	}
+	return where.listen()
+}
+
 // listen takes the first port that nobody else has.
 func (a addresses) listen() (net.Listener, error) {
 	for port := a.first; port <= a.last; port++ {
@@ -70,18 +86,14 @@ type server struct {
 }
 
 func listenAndServe(listen string, health *Health, metrics prometheus.Gatherer) (*server, error) {
-	where, err := parseListen(listen)
+	l, err := Listen(listen)
 	if err != nil {
 		return nil, err
 	}
 	s := &server{done: make(chan struct{})}
-	if where.off {
+	if l == nil {
 		close(s.done)
 		return s, nil
-	}
-	l, err := where.listen()
-	if err != nil {
-		return nil, err
 	}
 	s.addr = l.Addr().String()
 	s.http = &http.Server{

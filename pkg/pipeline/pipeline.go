@@ -202,6 +202,20 @@ type Setback struct {
 	Attempts int // that it has used up
 }
 
+// The headers of a dead letter. A message that has them and is not in the queue
+// of dead letters was brought back by hand.
+const (
+	HeaderError    = "error"
+	HeaderClass    = "error_class"
+	HeaderStage    = "stage"
+	HeaderAttempts = "attempts"
+	HeaderDiedAt   = "died_at"
+	HeaderOrigin   = "origin_queue"
+)
+
+// DeathHeaders are all of them.
+var DeathHeaders = []string{HeaderError, HeaderClass, HeaderStage, HeaderAttempts, HeaderDiedAt, HeaderOrigin}
+
 // A Death is why a message was given up.
 type Death struct {
 	Class    string // permanent, failed or crashed

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"runtime/debug"
 	"strconv"
@@ -19,6 +20,9 @@ func (w *Worker) settle(ctx context.Context, d Delivery, cause error) error {
 	wait, later := isLater(cause)
 	again := d.Envelope
 	switch {
+	case w.Dead == "" && !later: // there is nowhere to give it up to
+		again.Waited++
+		again.Wait = Waits[len(Waits)-1]
 	case IsPermanent(cause):
 		return w.bury(ctx, d, Death{Class: ClassPermanent, Reason: cause.Error(), Attempts: d.Attempt + 1})
 	case later, IsUnavailable(cause):
@@ -66,10 +70,14 @@ func (w *Worker) bury(ctx context.Context, d Delivery, death Death) error {
 	w.Log.Error("dead letter", zap.String("id", d.ID), zap.String("job", d.Job), zap.String("class", death.Class), zap.String("reason", death.Reason))
 	letter := d.Envelope
 	letter.Queue = w.Dead
-	letter.Headers = map[string]string{
-		"error": death.Reason, "error_class": death.Class, "stage": w.Stage, "attempts": strconv.Itoa(death.Attempts),
-		"died_at": time.Now().UTC().Format(time.RFC3339Nano), "origin_queue": d.Queue,
+	letter.Headers = maps.Clone(d.Headers)
+	if letter.Headers == nil {
+		letter.Headers = map[string]string{}
 	}
+	maps.Copy(letter.Headers, map[string]string{
+		HeaderError: death.Reason, HeaderClass: death.Class, HeaderStage: w.Stage, HeaderAttempts: strconv.Itoa(death.Attempts),
+		HeaderDiedAt: time.Now().UTC().Format(time.RFC3339Nano), HeaderOrigin: d.Queue,
+	})
 	return w.replace(ctx, d, letter)
 }
 

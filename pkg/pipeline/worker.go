@@ -34,7 +34,7 @@ type Worker struct {
 	Config
 	Stage   string
 	Queue   string
-	Dead    string // the queue for dead letters
+	Dead    string // the queue for dead letters; empty: nothing is given up, what fails waits and comes again
 	Handler Handler
 	Source  Source
 	Sink    Sink

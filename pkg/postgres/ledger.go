@@ -212,6 +212,26 @@ func reopen(ctx context.Context, tx pgx.Tx, in pipeline.Batch) error {
 	return err
 }
 
+// A Successor is a message that takes the place of one that a stage gave up.
+type Successor struct{ Stage, Dead, ID string }
+
+// Succeed commits that successors follow: what they take the place of is done,
+// and its job waits for them in its stead. To say it twice changes nothing.
+func Succeed(ctx context.Context, pool *pgxpool.Pool, successors []Successor) error {
+	if len(successors) == 0 {
+		return nil
+	}
+	var stages, dead, ids []string
+	for _, s := range successors {
+		stages, dead, ids = append(stages, s.Stage), append(dead, s.Dead), append(ids, s.ID)
+	}
+	_, err := pool.Exec(ctx, `
+		UPDATE ledger l SET state = 'done', names = names || s.id, error = NULL, done_at = now()
+		FROM unnest($1::text[], $2::text[], $3::text[]) AS s(stage, dead, id)
+		WHERE l.stage = s.stage AND l.message_id = s.dead AND l.state = 'dead'`, stages, dead, ids)
+	return Classify(err)
+}
+
 // Ledger is a stage's pipeline.Ledger.
 type Ledger struct {
 	DB    *pgxpool.Pool

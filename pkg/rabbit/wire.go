@@ -2,6 +2,8 @@ package rabbit
 
 import (
 	"fmt"
+	"maps"
+	"strconv"
 	"strings"
 	"time"
 
@@ -96,7 +98,52 @@ func fromWire(d amqp.Delivery) pipeline.Envelope {
 			e.Headers[name] = text(d.Headers, name)
 		}
 	}
+	if e.Queue == Dead {
+		buriedByBroker(&e, d.Headers)
+	} else {
+		broughtBack(&e)
+	}
 	return e
+}
+
+// broughtBack makes a replay of a dead letter that a person moved to a queue as
+// it was, in the management UI or with any other tool: the stage that gave it up
+// takes it again, as often as it is delivered, and knows a second copy.
+func broughtBack(e *pipeline.Envelope) {
+	if e.Headers[pipeline.HeaderDiedAt] == "" {
+		return
+	}
+	e.Replay++
+	e.Attempt, e.Waited = 0, 0
+	for _, name := range pipeline.DeathHeaders {
+		delete(e.Headers, name)
+	}
+	if len(e.Headers) == 0 {
+		e.Headers = nil
+	}
+}
+
+// buriedByBroker says in our words what the broker says of a message that it
+// gave up itself, after deliveryLimit.
+func buriedByBroker(e *pipeline.Envelope, h amqp.Table) {
+	deaths, _ := h["x-death"].([]any)
+	if len(deaths) == 0 || e.Headers[pipeline.HeaderDiedAt] != "" {
+		return
+	}
+	last, _ := deaths[0].(amqp.Table)
+	queue := text(last, "queue")
+	died, _ := last["time"].(time.Time)
+	if died.IsZero() {
+		died = e.At
+	}
+	if e.Headers == nil {
+		e.Headers = map[string]string{}
+	}
+	maps.Copy(e.Headers, map[string]string{
+		pipeline.HeaderError: "the broker gave it up: " + text(last, "reason"), pipeline.HeaderClass: "crashed",
+		pipeline.HeaderStage: strings.TrimPrefix(queue, "leat."), pipeline.HeaderAttempts: strconv.Itoa(e.Attempt + 1),
+		pipeline.HeaderDiedAt: died.UTC().Format(time.RFC3339Nano), pipeline.HeaderOrigin: queue,
+	})
 }
 
 // ours are the headers that an envelope has fields for.

@@ -41,6 +41,7 @@ func TestTheWireGivesBackWhatWentIn(t *testing.T) {
 		{"every field", full, ""},
 		{"nothing but what must be", pipeline.Envelope{Kind: event.KindJob, At: full.At, Body: json.RawMessage("{}")}, ""},
 		{"a dead letter", with(func(e *pipeline.Envelope) {
+			e.Queue = Dead
 			e.Headers = map[string]string{"error": "why", "error_class": "permanent", "died_at": "now", "stage": "delta", "attempts": "1", "origin_queue": Delta}
 		}), ""},
 		{"16 KiB go as they are", with(func(e *pipeline.Envelope) { e.Body = bytes.Repeat([]byte("ab"), 8<<10) }), ""},
@@ -72,6 +73,40 @@ func TestTheBrokersOwnHeadersStayBehind(t *testing.T) {
 	}})
 	if want := map[string]string{"traceparent": "p"}; !reflect.DeepEqual(got.Headers, want) {
 		t.Errorf("carried %v, want %v", got.Headers, want)
+	}
+}
+
+// What a shovel or a person moves keeps its properties and headers.
+func TestADeadLetterThatWasMovedByHandIsAReplay(t *testing.T) {
+	letter := pipeline.Envelope{
+		ID: "id", Kind: event.KindPart, Queue: Dead, Job: "job", At: time.Unix(1_700_000_000, 0), Attempt: 4, Waited: 2, Replay: 1, Body: json.RawMessage("{}"),
+		Headers: map[string]string{
+			"error": "why", "error_class": "permanent", "died_at": "now", "stage": "delta", "attempts": "5", "origin_queue": Delta, "traceparent": "p",
+		},
+	}
+	want := letter
+	want.Queue, want.Attempt, want.Waited, want.Replay, want.Headers = Delta, 0, 0, 2, map[string]string{"traceparent": "p"}
+	p, err := toWire(letter, "app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time it is redelivered
+		if got := fromWire(delivered(p, Delta)); !reflect.DeepEqual(got, want) {
+			t.Errorf("got  %+v,\nwant %+v", got, want)
+		}
+	}
+}
+
+func TestTheBrokersDeadLettersSayWhereTheyDied(t *testing.T) {
+	got := fromWire(amqp.Delivery{RoutingKey: Dead, MessageId: "id", Headers: amqp.Table{
+		"x-death": []any{amqp.Table{"queue": Delta, "reason": "delivery_limit", "time": time.Unix(1_700_000_000, 0)}, amqp.Table{"queue": "leat.wait.10s"}},
+	}})
+	want := map[string]string{
+		"error": "the broker gave it up: delivery_limit", "error_class": "crashed", "stage": "delta", "attempts": "1",
+		"died_at": "2023-11-14T22:13:20Z", "origin_queue": Delta,
+	}
+	if !reflect.DeepEqual(got.Headers, want) {
+		t.Errorf("headers %v, want %v", got.Headers, want)
 	}
 }
 

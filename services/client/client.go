@@ -3,7 +3,8 @@
 //
 // In: the settings of the daemons. Out: values whose JSON form is a contract.
 // It reads PostgreSQL, MongoDB and the broker's management API, writes jobs to
-// the broker, and marks documents for rollup to write; it never writes one.
+// the broker, marks documents for rollup to write (it never writes one), and says
+// which dead letters the console is to replay. What it changes is in audit.
 package client
 
 import (
@@ -18,6 +19,7 @@ import (
 	"github.com/leatflow/leat/pkg/daemon"
 	"github.com/leatflow/leat/pkg/mongodb"
 	"github.com/leatflow/leat/pkg/postgres"
+	"github.com/leatflow/leat/services/audit"
 	"github.com/leatflow/leat/services/catalog"
 	"github.com/leatflow/leat/services/settings"
 )
@@ -32,6 +34,7 @@ type Client struct {
 	pause   time.Duration   // before a second look at documents
 	lag     time.Duration   // before a second look at queues
 	pauses  []time.Duration // before who is to be told is tried again
+	by      audit.By        // whom audit names
 }
 
 // secondLook is long enough for a document that is being written to be there.
@@ -49,7 +52,7 @@ func Open(ctx context.Context, cfg settings.Settings) (*Client, error) {
 		db.Close()
 		return nil, err
 	}
-	return &Client{cfg: cfg, db: db, mongo: documents, sources: catalog.New(db), pause: secondLook, lag: counted, pauses: notifyPauses}, nil
+	return &Client{cfg: cfg, db: db, mongo: documents, sources: catalog.New(db), pause: secondLook, lag: counted, pauses: notifyPauses, by: audit.Operator()}, nil
 }
 
 // Close closes the connections.

@@ -17,8 +17,8 @@ import (
 	"github.com/google/uuid"
 	webhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
-	"github.com/leatflow/leat/pkg/redact"
 	"github.com/leatflow/leat/pkg/pipeline"
+	"github.com/leatflow/leat/pkg/redact"
 )
 
 // notifyPauses are how long who is to be told is left alone between tries.

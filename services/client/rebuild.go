@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/leatflow/leat/pkg/mongodb"
+	"github.com/leatflow/leat/services/audit"
 )
 
 // Rebuilt is what a rebuild came to.
@@ -31,6 +32,11 @@ func (c *Client) Rebuild(ctx context.Context, tell func(Difference)) (r Rebuilt,
 	}
 	if err := c.db.QueryRow(ctx, `SELECT setval('rev', greatest($1, (SELECT last_value FROM rev)))`, top+1).Scan(&r.Rev); err != nil {
 		return r, fmt.Errorf("raise the sequence of revs: %w", err)
+	}
+	if err := audit.Record(ctx, c.db, audit.Entry{
+		By: c.by, Action: audit.Rebuild, Subject: "MongoDB", Why: "PostgreSQL was restored", Detail: map[string]any{"rev": r.Rev},
+	}); err != nil {
+		return r, err
 	}
 	r.Checked, err = c.Check(ctx, Checking{Repair: true}, tell)
 	return r, err

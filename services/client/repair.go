@@ -13,6 +13,7 @@ import (
 	"github.com/leatflow/leat/pkg/event"
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/rabbit"
+	"github.com/leatflow/leat/services/audit"
 	"github.com/leatflow/leat/services/fetch"
 	"github.com/leatflow/leat/services/tree"
 )
@@ -52,7 +53,12 @@ func (k *check) repair(ctx context.Context, docs []document, objects []tagged) e
 	for len(docs) > 0 {
 		n := leading(docs, func(d document) string { return d.source })
 		r := Repair{Job: uuid.Must(uuid.NewV7()).String(), Source: docs[0].source, Documents: n}
-		if err := pgx.BeginFunc(ctx, k.db, func(tx pgx.Tx) error { return r.mark(ctx, tx, docs[:n]) }); err != nil {
+		if err := pgx.BeginFunc(ctx, k.db, func(tx pgx.Tx) error {
+			if err := r.mark(ctx, tx, docs[:n]); err != nil {
+				return err
+			}
+			return r.record(ctx, tx, k.by, "documents differ from the rows")
+		}); err != nil {
 			return fmt.Errorf("mark documents of %s: %w", r.Source, err)
 		}
 		k.Repairs, docs = append(k.Repairs, r), docs[n:]
@@ -91,7 +97,10 @@ func (k *check) reannotate(ctx context.Context, r Repair, objects []tagged) erro
 		if _, err := tx.Exec(ctx, `UPDATE tags SET inputs_hash = '' WHERE object_id = ANY($1)`, ids); err != nil {
 			return err
 		}
-		return r.open(ctx, tx, out)
+		if err := r.open(ctx, tx, out); err != nil {
+			return err
+		}
+		return r.record(ctx, tx, k.by, "tags differ from what the annotators give")
 	}); err != nil {
 		return err
 	}
@@ -140,6 +149,13 @@ func (r Repair) mark(ctx context.Context, tx pgx.Tx, docs []document) error {
 		}
 	}
 	return nil
+}
+
+func (r Repair) record(ctx context.Context, tx pgx.Tx, by audit.By, why string) error {
+	return audit.Record(ctx, tx, audit.Entry{
+		By: by, Action: audit.Repair, Subject: r.Job, Why: why,
+		Detail: map[string]any{"source": r.Source, "documents": r.Documents, "objects": r.Objects},
+	})
 }
 
 // marksOf turns documents into marks. One that no object can have is marked by

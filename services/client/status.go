@@ -20,10 +20,11 @@ import (
 // A Status is how an installation does.
 type Status struct {
 	Servers     []Server `json:"servers"`
-	Queues      []Queue  `json:"queues"` // null when RabbitMQ does not say
-	DeadLetters *int64   `json:"dead_letters"`
-	Waiting     *int64   `json:"waiting"` // messages that are put back for later
-	Jobs        []JobRow `json:"jobs"`    // open ones, the newest first; null when PostgreSQL does not say
+	Queues      []Queue  `json:"queues"`             // null when RabbitMQ does not say
+	DeadLetters *int64   `json:"dead_letters"`       // in the queue, not filed yet
+	Filed       *int64   `json:"dead_letters_filed"` // that nobody has replayed or dropped; null when PostgreSQL does not say
+	Waiting     *int64   `json:"waiting"`            // messages that are put back for later
+	Jobs        []JobRow `json:"jobs"`               // open ones, the newest first; null when PostgreSQL does not say
 	Dirty       *Dirty   `json:"dirty"`
 }
 
@@ -104,7 +105,11 @@ func (c *Client) askPostgres(ctx context.Context, s *Status) (version string, er
 	if err := c.db.QueryRow(ctx, `SELECT count(*), count(DISTINCT object_id), min(due) FROM dirty`).Scan(&d.Marks, &d.Objects, &d.OldestDue); err != nil {
 		return version, err
 	}
-	s.Jobs, s.Dirty = jobs, &d
+	var filed int64
+	if err := c.db.QueryRow(ctx, `SELECT count(*) FROM dead_letters WHERE state = 'dead'`).Scan(&filed); err != nil {
+		return version, err
+	}
+	s.Jobs, s.Dirty, s.Filed = jobs, &d, &filed
 	return version, nil
 }
 

@@ -10,7 +10,11 @@ import (
 
 func TestStatus(t *testing.T) {
 	i := withJobs(t)
+	i.dead("m1", "m2")
 	s := i.Status(t.Context())
+	if *s.Filed != 2 {
+		t.Errorf("%d filed dead letters, want 2", *s.Filed)
+	}
 	if !s.Up() {
 		t.Errorf("servers %+v, want all up", s.Servers)
 	}

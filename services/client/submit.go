@@ -14,6 +14,8 @@ import (
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/postgres"
 	"github.com/leatflow/leat/pkg/rabbit"
+	"github.com/leatflow/leat/pkg/redact"
+	"github.com/leatflow/leat/services/audit"
 	"github.com/leatflow/leat/services/fetch"
 )
 
@@ -60,9 +62,24 @@ func checkSource(folder string, job fetch.Job, now time.Time) error {
 	return err
 }
 
-// Submit publishes a job. When it returns nil the broker has it, and will keep it.
+// ErrNotRecorded says that something was done, and is not in audit.
+var ErrNotRecorded = errors.New("done, and not recorded")
+
+// Submit publishes a job. When it returns nil, or ErrNotRecorded, the broker has
+// it, and will keep it: a job does not need PostgreSQL to be sent.
 func (c *Client) Submit(ctx context.Context, s Submission) error {
-	return c.publish(ctx, []pipeline.Envelope{s.envelope})
+	if err := c.publish(ctx, []pipeline.Envelope{s.envelope}); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := audit.Record(ctx, c.db, audit.Entry{
+		By: c.by, Action: audit.Submit, Subject: s.Job, Detail: map[string]any{"source": s.Source, "id": s.SenderID, "job": json.RawMessage(redact.Text(string(s.Body)))},
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotRecorded, err)
+	}
+	return nil
 }
 
 // patience is how long a job may lie in its queue before we look for the reason.

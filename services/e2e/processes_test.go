@@ -29,7 +29,7 @@ var binaries = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	built = folder
-	build := exec.Command("go", "build", "-o", folder, "../cmd/leat-fetch", "../cmd/leat-delta", "../cmd/leat-annotate", "../cmd/leat-rollup", "../cmd/leat-demosource")
+	build := exec.Command("go", "build", "-o", folder, "../cmd/leat-fetch", "../cmd/leat-delta", "../cmd/leat-annotate", "../cmd/leat-rollup", "../cmd/leat-console", "../cmd/leat-demosource")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)
 	}
@@ -74,15 +74,9 @@ func (b *lockedBuffer) String() string {
 // launch starts one process of every stage.
 func (s *system) launch() []*process {
 	s.t.Helper()
-	folder, err := binaries()
-	if err != nil {
-		s.t.Fatal(err)
-	}
 	var all []*process
 	for _, stage := range []string{"fetch", "delta", "annotate", "rollup"} {
-		p := &process{stage: stage}
-		s.t.Cleanup(p.keepRunning(s, filepath.Join(folder, "leat-"+stage)))
-		all = append(all, p)
+		all = append(all, s.run(stage))
 	}
 	s.t.Cleanup(func() {
 		if s.t.Failed() {
@@ -95,6 +89,18 @@ func (s *system) launch() []*process {
 	return all
 }
 
+// run starts a daemon, which is kept running until the test ends.
+func (s *system) run(name string) *process {
+	s.t.Helper()
+	folder, err := binaries()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	p := &process{stage: name}
+	s.t.Cleanup(p.keepRunning(s, filepath.Join(folder, "leat-"+name)))
+	return p
+}
+
 // keepRunning starts the process, and again whenever it ends, as systemd does.
 func (p *process) keepRunning(s *system, path string) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
@@ -104,7 +110,7 @@ func (p *process) keepRunning(s *system, path string) (stop func()) {
 		cmd.Env = append(os.Environ(),
 			"LEAT_POSTGRES_URL="+s.cfg.Postgres.URL, "LEAT_RABBITMQ_URL="+s.cfg.RabbitMQ.URL,
 			"LEAT_MONGODB_URL="+s.cfg.MongoDB.URL, "LEAT_MONGODB_DATABASE="+s.cfg.MongoDB.Database,
-			"LEAT_SOURCES="+s.cfg.Sources, "LEAT_ARCHIVE="+s.cfg.Archive, "LEAT_HTTP_LISTEN=off", "LEAT_LOG_LEVEL=warn",
+			"LEAT_SOURCES="+s.cfg.Sources, "LEAT_ARCHIVE="+s.cfg.Archive, "LEAT_HTTP_LISTEN=off", "LEAT_CONSOLE_LISTEN=off", "LEAT_LOG_LEVEL=warn",
 			"LEAT_FETCH_FILES="+strings.Join(s.cfg.Fetch.Files, ","), "LEAT_FETCH_ALLOW_NETWORKS="+strings.Join(s.cfg.Fetch.AllowNetworks, ","))
 		if s.env != nil {
 			cmd.Env = append(cmd.Env, s.env(p.stage)...)

@@ -34,7 +34,7 @@ func (s *system) logins() map[string]login {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for stage := range stages {
+	for stage := range daemons {
 		sql = strings.ReplaceAll(sql, "leat_"+stage, role(stage))
 		u, err := url.Parse(s.cfg.Postgres.URL)
 		if err != nil {
@@ -53,7 +53,7 @@ func (s *system) logins() map[string]login {
 	for range 2 { // it is run after each migration
 		s.exec(sql)
 	}
-	for stage := range stages {
+	for stage := range daemons {
 		s.exec(fmt.Sprintf(`ALTER ROLE %s PASSWORD '%s'`, role(stage), mark))
 		s.t.Cleanup(func() { // its grants go before it does
 			if _, err := s.db.Exec(context.Background(), fmt.Sprintf(`DROP OWNED BY %[1]s; DROP ROLE %[1]s`, role(stage))); err != nil {
@@ -97,7 +97,13 @@ func TestLeastPrivilege(t *testing.T) {
 		revise(t, platform, "0.3")
 	}
 	s.submit(`{"source":"ads","url":"file:///etc/passwd"}`)
-	s.letters(1) // a death is written too
+	processes = append(processes, s.run("console"))
+	letter := s.filed("fetch", 1)[0] // a death is written too
+	c, store := s.operator()
+	if _, err := store.Edit(t.Context(), letter.ID, []byte(adsJob), c.By(), "no file was meant"); err != nil {
+		t.Fatal(err)
+	}
+	s.replay(c, "", letter.ID)
 	for _, p := range processes {
 		if strings.Contains(p.log.String(), "permission denied") {
 			t.Errorf("%s lacks a right: %s", p.stage, p.log.String())
@@ -117,11 +123,12 @@ var forbidden = map[string][]string{
 	"fetch":    {`SELECT * FROM objects`, `SELECT * FROM stats`, `DELETE FROM rejects`, `SELECT * FROM tags`, `INSERT INTO dirty DEFAULT VALUES`, `SELECT make_month(current_date)`},
 	"delta":    {`INSERT INTO tags DEFAULT VALUES`, `INSERT INTO jobs DEFAULT VALUES`, `DELETE FROM objects`, `SELECT * FROM answers`, `SELECT nextval('rev')`, `SELECT make_month('1999-01-01')`},
 	"annotate": {`INSERT INTO stats (object_id) VALUES (1)`, `SELECT * FROM stats`, `UPDATE objects SET name = ''`, `DELETE FROM tags`, `SELECT nextval('rev')`, `SELECT make_month(current_date)`},
+	"console":  {`SELECT * FROM objects`, `SELECT * FROM stats`, `DELETE FROM dead_letters`, `UPDATE audit SET who = ''`, `DELETE FROM audit`, `SELECT * FROM rejects`},
 	"rollup":   {`INSERT INTO stats (object_id) VALUES (1)`, `UPDATE objects SET name = ''`, `UPDATE tags SET tags = '{}'`, `SELECT * FROM answers`, `SELECT setval('rev', 1)`, `SELECT make_month(current_date)`},
 }
 
 var nobodyMay = []string{
-	`CREATE TABLE leat.mine (x int)`, `DROP TABLE leat.stats`, `TRUNCATE leat.ledger`, `UPDATE jobs SET params = '{}'`, `UPDATE source_versions SET text = ''`,
+	`CREATE TABLE leat.mine (x int)`, `DROP TABLE leat.stats`, `TRUNCATE leat.ledger`, `UPDATE jobs SET created_at = now()`, `UPDATE source_versions SET text = ''`,
 	`ALTER TABLE leat.jobs ADD COLUMN x int`, `COPY leat.jobs TO PROGRAM 'true'`, `SELECT pg_read_file('/etc/passwd')`, `CREATE ROLE leat_test_mine`,
 }
 
@@ -162,8 +169,12 @@ func mayNotConsume(t *testing.T, stage, address string) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+	own := "leat." + stage
+	if stage == "console" {
+		own = rabbit.Dead
+	}
 	for _, queue := range rabbit.Queues() {
-		if queue == "leat."+stage {
+		if queue == own {
 			continue
 		}
 		try("consume "+queue, func(ch *amqp.Channel) error {
@@ -180,7 +191,7 @@ func mayNotConsume(t *testing.T, stage, address string) {
 		return err
 	})
 	try("delete", func(ch *amqp.Channel) error {
-		_, err := ch.QueueDelete("leat."+stage, false, false, false)
+		_, err := ch.QueueDelete(own, false, false, false)
 		return err
 	})
 	try("publish past the exchange", func(ch *amqp.Channel) error {

@@ -53,7 +53,7 @@ func newSystem(t *testing.T) *system {
 	cfg.Postgres.URL, cfg.RabbitMQ.URL = pipetest.Postgres(t), pipetest.Rabbit(t)
 	cfg.MongoDB.URL, cfg.MongoDB.Database = pipetest.Mongo(t)
 	cfg.Sources, cfg.Archive = t.TempDir(), t.TempDir()
-	cfg.HTTP.Listen = "off"
+	cfg.HTTP.Listen, cfg.Console.Listen = "off", "off"
 	cfg.Fetch.AllowNetworks = []string{"127.0.0.1"} // where the sources of tests are
 
 	s := &system{t: t, cfg: cfg, log: zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel))}
@@ -88,17 +88,20 @@ func (s *system) source(name, text string) {
 // A run is how a stage's worker is run.
 type run func(context.Context, settings.Settings, *daemon.Daemon) error
 
-var stages = map[string]run{"fetch": workers.Fetch, "delta": workers.Delta, "annotate": workers.Annotate, "rollup": workers.Rollup}
+var daemons = map[string]run{
+	"fetch": workers.Fetch, "delta": workers.Delta, "annotate": workers.Annotate, "rollup": workers.Rollup, "console": workers.Console,
+}
 
-// start starts n workers of some stages (all, if none is named) in this process,
-// and returns what stops them and waits for them.
+// start starts n of some daemons (of each stage's workers, if none is named) in
+// this process, and returns what stops them and waits for them.
 func (s *system) start(n int, names ...string) (stop func()) {
 	ctx, cancel := context.WithCancel(s.t.Context())
 	var running sync.WaitGroup
-	for name, work := range stages {
-		if len(names) > 0 && !slices.Contains(names, name) {
-			continue
-		}
+	if len(names) == 0 {
+		names = []string{"fetch", "delta", "annotate", "rollup"}
+	}
+	for _, name := range names {
+		work := daemons[name]
 		for range n {
 			running.Go(func() {
 				d := &daemon.Daemon{Name: name, Log: s.log.Named(name), Metrics: prometheus.NewRegistry(), Health: daemon.NewHealth()}

@@ -66,10 +66,7 @@ func (l Ledger) Dead(ctx context.Context, e pipeline.Envelope, d pipeline.Death)
 	if e.Kind != event.KindJob {
 		return l.Ledger.Dead(ctx, e, d)
 	}
-	if j, err := ParseJob(e.Body); e.Job == "" && err == nil && senderID(j, e) != "" {
-		e.Job = JobID(j.Source, senderID(j, e))
-	}
-	if e.Job == "" {
+	if e.Job = JobOf(e); e.Job == "" {
 		return nil
 	}
 	tag, err := l.DB.Exec(ctx, `

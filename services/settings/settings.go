@@ -5,6 +5,7 @@ package settings
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -33,6 +34,7 @@ type Settings struct {
 	Annotate pipeline.Config `mapstructure:"annotate"`
 	Rollup   Rollup          `mapstructure:"rollup"`
 	Check    Check           `mapstructure:"check"`
+	Console  Console         `mapstructure:"console"`
 }
 
 // Check is whom leat check --notify tells what it found.
@@ -41,6 +43,15 @@ type Check struct {
 	WebhookSecret string `mapstructure:"webhook_secret"` // what the message is signed with: whsec_ and base64
 	MailCommand   string `mapstructure:"mail_command"`   // run by a shell, the report on its stdin
 	Always        bool   `mapstructure:"always"`         // also when nothing was found
+}
+
+// Console is the console's part.
+type Console struct {
+	BatchSize  int      `mapstructure:"batch_size"` // dead letters filed in one transaction
+	Prefetch   int      `mapstructure:"prefetch"`
+	Listen     string   `mapstructure:"listen"`      // host:port or host:first-last of pages and API; "off": none
+	Hosts      []string `mapstructure:"hosts"`       // names that browsers may call it by, besides addresses and localhost
+	UserHeader string   `mapstructure:"user_header"` // in which a proxy says who asks
 }
 
 // Fetch is the fetch stage's part.
@@ -75,6 +86,7 @@ func Default() Settings {
 		Rollup: Rollup{
 			Worker: pipeline.Config{BatchSize: 64, Slots: 2, Prefetch: 256, MaxAttempts: 5}, Writing: rollup.DefaultConfig(),
 		},
+		Console: Console{BatchSize: 50, Prefetch: 100, Listen: "127.0.0.1:9280-9289", Hosts: []string{}},
 	}
 }
 
@@ -89,7 +101,7 @@ func (s Settings) Validate() error {
 		"delta.batch_size": s.Delta.BatchSize, "delta.slots": s.Delta.Slots, "delta.prefetch": s.Delta.Prefetch, "delta.max_attempts": s.Delta.MaxAttempts,
 		"annotate.batch_size": s.Annotate.BatchSize, "annotate.slots": s.Annotate.Slots, "annotate.prefetch": s.Annotate.Prefetch, "annotate.max_attempts": s.Annotate.MaxAttempts,
 		"rollup.batch_size": s.Rollup.Worker.BatchSize, "rollup.slots": s.Rollup.Worker.Slots, "rollup.prefetch": s.Rollup.Worker.Prefetch, "rollup.max_attempts": s.Rollup.Worker.MaxAttempts,
-		"rollup.documents": s.Rollup.Writing.Documents,
+		"rollup.documents": s.Rollup.Writing.Documents, "console.batch_size": s.Console.BatchSize, "console.prefetch": s.Console.Prefetch,
 	} {
 		if n < 1 || n > 10_000 {
 			wrong = append(wrong, errors.New(name+": a whole number from 1 to 10000 is allowed"))
@@ -97,6 +109,9 @@ func (s Settings) Validate() error {
 	}
 	if s.Rollup.Writing.Within < 10*time.Millisecond {
 		wrong = append(wrong, errors.New("rollup.within: at least 10ms"))
+	}
+	if err := daemon.CheckListen(s.Console.Listen); err != nil {
+		wrong = append(wrong, fmt.Errorf("console.listen: %w", err))
 	}
 	if s.Fetch.MaxSizeMiB < 1 || s.Fetch.MaxSizeMiB > 1<<20 {
 		wrong = append(wrong, errors.New("fetch.max_size_mib: a whole number from 1 to 1048576 is allowed"))

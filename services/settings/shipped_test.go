@@ -58,6 +58,9 @@ func TestComposeRunsEveryStage(t *testing.T) {
 			t.Errorf("%s has no health check", name)
 		}
 	}
+	if compose.Services["console"].Healthcheck == nil {
+		t.Error("console has no health check")
+	}
 	for _, stage := range stages {
 		s := compose.Services[stage]
 		if s.Healthcheck == nil || !strings.Contains(s.Deploy.Replicas, "REPLICAS") {
@@ -66,13 +69,13 @@ func TestComposeRunsEveryStage(t *testing.T) {
 	}
 }
 
-// leat.target starts one worker of each stage, whose unit is shipped.
+// leat.target starts one worker of each stage and a console, whose units are shipped.
 func TestTargetWantsEveryStage(t *testing.T) {
 	target, err := os.ReadFile("../../config/systemd/leat.target")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, stage := range stages {
+	for _, stage := range append(stages, "console") {
 		unit, err := os.ReadFile("../../config/systemd/leat-" + stage + "@.service")
 		if err != nil {
 			t.Fatal(err)

@@ -45,7 +45,7 @@ func Fetch(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) error {
 		Folder: cfg.Sources, Files: cfg.Fetch.Files, Guard: guard, MaxSize: cfg.Fetch.MaxSizeMiB << 20, Self: rabbit.Fetch, Next: rabbit.Delta, Count: metrics.Count, Log: d.Log,
 	}
 	ledger := fetch.Ledger{Ledger: postgres.Ledger{DB: s.db, Stage: fetch.Name}}
-	return s.run(ctx, worker{fetch.Name, rabbit.Fetch, stage, ledger, metrics})
+	return s.run(ctx, worker{fetch.Name, rabbit.Fetch, rabbit.Dead, stage, ledger, metrics})
 }
 
 // Delta runs a delta worker until ctx is cancelled.
@@ -57,7 +57,7 @@ func Delta(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) error {
 	defer s.close()
 	metrics := newMetrics(d.Metrics, delta.Name)
 	stage := &delta.Stage{DB: s.db, Sources: s.sources, Next: rabbit.Annotate, Count: metrics.Count}
-	return s.run(ctx, worker{delta.Name, rabbit.Delta, stage, postgres.Ledger{DB: s.db, Stage: delta.Name}, metrics})
+	return s.run(ctx, worker{delta.Name, rabbit.Delta, rabbit.Dead, stage, postgres.Ledger{DB: s.db, Stage: delta.Name}, metrics})
 }
 
 // Annotate runs an annotate worker until ctx is cancelled.
@@ -69,7 +69,7 @@ func Annotate(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) erro
 	defer s.close()
 	metrics := newMetrics(d.Metrics, annotate.Name)
 	stage := &annotate.Stage{DB: s.db, Sources: s.sources, Self: rabbit.Annotate, Next: rabbit.Rollup, Count: metrics.Count, Log: d.Log}
-	return s.run(ctx, worker{annotate.Name, rabbit.Annotate, stage, postgres.Ledger{DB: s.db, Stage: annotate.Name}, metrics})
+	return s.run(ctx, worker{annotate.Name, rabbit.Annotate, rabbit.Dead, stage, postgres.Ledger{DB: s.db, Stage: annotate.Name}, metrics})
 }
 
 // Rollup runs a rollup worker until ctx is cancelled.
@@ -87,7 +87,7 @@ func Rollup(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) error 
 		Config: cfg.Rollup.Writing, DB: s.db, Mongo: s.mongo, Sources: s.sources, Sink: s.broker,
 		Feed: rabbit.Feed, Dead: rabbit.Dead, Count: metrics.Count, Log: d.Log,
 	}
-	return s.run(ctx, worker{rollup.Name, rabbit.Rollup, stage, postgres.Ledger{DB: s.db, Stage: rollup.Name}, metrics})
+	return s.run(ctx, worker{rollup.Name, rabbit.Rollup, rabbit.Dead, stage, postgres.Ledger{DB: s.db, Stage: rollup.Name}, metrics})
 }
 
 // Servers are what a worker is connected to.
@@ -99,6 +99,7 @@ type servers struct {
 	mongo   *mongo.Database // rollup's only
 	broker  *rabbit.Broker
 	sources *catalog.Catalog
+	table   string // that must be there, or the schema is not migrated far enough
 }
 
 // open prepares the connections. Each is dialled when it is first used: a worker
@@ -114,7 +115,7 @@ func open(ctx context.Context, cfg settings.Settings, d *daemon.Daemon, config p
 	cfg.RabbitMQ.App = d.Name + " " + d.Version
 	return &servers{
 		cfg: cfg, config: config, daemon: d, db: db,
-		broker: rabbit.New(cfg.RabbitMQ, d.Health.Set), sources: catalog.New(db),
+		broker: rabbit.New(cfg.RabbitMQ, d.Health.Set), sources: catalog.New(db), table: "ledger",
 	}, nil
 }
 
@@ -131,6 +132,7 @@ func (s *servers) close() {
 // A worker is what tells the stages' workers apart.
 type worker struct {
 	stage, queue string
+	dead         string // the queue for dead letters
 	handler      pipeline.Handler
 	ledger       pipeline.Ledger
 	metrics      *metrics
@@ -146,7 +148,7 @@ func (s *servers) run(ctx context.Context, of worker) error {
 	defer watch.Wait()
 	defer stop()
 	w := pipeline.Worker{
-		Config: s.config, Stage: of.stage, Queue: of.queue, Dead: rabbit.Dead, Handler: of.handler, Source: s.broker, Sink: s.broker,
+		Config: s.config, Stage: of.stage, Queue: of.queue, Dead: of.dead, Handler: of.handler, Source: s.broker, Sink: s.broker,
 		Ledger: of.ledger, Probe: s.probe, Metrics: of.metrics, Log: s.daemon.Log,
 		Redact: redact.Text,
 		Idled:  func(err error) { s.daemon.Health.Set("writing", err) },
@@ -175,12 +177,12 @@ func (s *servers) probe(ctx context.Context) error {
 
 func (s *servers) probePostgres(ctx context.Context) error {
 	var migrated bool
-	err := s.db.QueryRow(ctx, `SELECT to_regclass('ledger') IS NOT NULL`).Scan(&migrated)
+	err := s.db.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, s.table).Scan(&migrated)
 	switch {
 	case err != nil:
 		return postgres.Classify(fmt.Errorf("postgres: %w", err))
 	case !migrated:
-		return errors.New("postgres: the schema leat is not there: run `leat migrate`")
+		return fmt.Errorf("postgres: the schema leat has no table %s: run `leat migrate`", s.table)
 	}
 	return nil
 }

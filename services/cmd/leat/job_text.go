@@ -88,7 +88,7 @@ func showDeadLetters(w io.Writer, j client.Job) {
 	if len(j.DeadLetters) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n%d messages were given up; they are in the queue leat.dead\n", j.Progress.Messages.Dead)
+	fmt.Fprintf(w, "\n%d messages were given up (leat dead list --job %s shows them, leat dead replay --job %s sends them back)\n", j.Progress.Messages.Dead, j.ID, j.ID)
 	rows := []string{"STAGE\tMESSAGE\tDIED\tCLASS\tATTEMPTS\tREASON"}
 	for _, d := range j.DeadLetters {
 		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%s", d.Stage, d.MessageID, at(&d.DiedAt), d.Class, d.Attempts, d.Error))

@@ -57,6 +57,13 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"check", "--sample", "101%"}, `--sample: found "101%"; allowed are`},
 		{[]string{"source", "explain"}, "takes the name of a source"},
 		{[]string{"source", "new", "shop"}, "takes a name and an answer"},
+		{[]string{"dead", "lst"}, `unknown command "lst"; did you mean list`},
+		{[]string{"dead", "list", "x"}, `found "x"; an id is a number`},
+		{[]string{"dead", "list", "--since", "never"}, `--since: found "never"; allowed are`},
+		{[]string{"dead", "show"}, "takes the id of a dead letter"},
+		{[]string{"dead", "pause", "one"}, `found "one"; an id is a number`},
+		{[]string{"dead", "edit"}, "takes the id of a dead letter"},
+		{[]string{"audit", "--limit", "0"}, "--limit: found 0"},
 		{[]string{"--config", "/nowhere.yaml", "status"}, "/nowhere.yaml"},
 	} {
 		status, out, errs := call(t, "", test.args...)
@@ -79,6 +86,9 @@ func TestServersAway(t *testing.T) {
 		{[]string{"jobs"}, "", exitFailed, "PostgreSQL"},
 		{[]string{"job", "0198aaaa"}, "", exitFailed, "PostgreSQL"},
 		{[]string{"check"}, "", exitUsage, "PostgreSQL"},
+		{[]string{"dead", "list"}, "", exitFailed, "PostgreSQL"},
+		{[]string{"dead", "replay", "--all", "--yes"}, "", exitFailed, "PostgreSQL"},
+		{[]string{"audit"}, "", exitFailed, "PostgreSQL"},
 		{[]string{"migrate", "--wait", "1ms"}, "", exitFailed, "PostgreSQL"},
 		{[]string{"submit", "-"}, `{"source":"ads"}`, exitFailed, "rabbitmq"},
 	} {

@@ -23,6 +23,7 @@ const firstSteps = `  leat migrate                                     make tabl
   leat submit --source ads --mode backfill --wait  fetch the days that the source restates, and wait
   leat job 0198                                    what became of the job whose id begins so
   leat status                                      servers, queues, open jobs
+  leat dead groups                                 dead letters, by their cause
   leat check                                       do PostgreSQL and MongoDB agree?`
 
 func (a *app) root() *cobra.Command {
@@ -48,7 +49,7 @@ func (a *app) root() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().StringVar(&a.file, "config", "", "the configuration `file` (default $LEAT_CONFIG, else ./config/leat.yaml, else /etc/leat/leat.yaml)")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "write JSON, for programs")
-	root.AddCommand(a.migrate(), a.submit(), a.jobs(), a.jobCommand(), a.rejects(), a.check(), a.rebuild(), a.statusCommand(), a.showObject(), a.source())
+	root.AddCommand(a.migrate(), a.submit(), a.jobs(), a.jobCommand(), a.rejects(), a.check(), a.rebuild(), a.statusCommand(), a.showObject(), a.source(), a.dead(), a.audit())
 	return root
 }
 

@@ -48,8 +48,11 @@ func showStatus(w io.Writer, s client.Status) {
 	if s.Queues != nil {
 		showQueues(w, s)
 	}
+	if s.Filed != nil {
+		fmt.Fprintf(w, "\nfiled dead letters that nobody has decided on: %d (leat dead groups)\n", *s.Filed)
+	}
 	if s.Dirty != nil {
-		fmt.Fprintf(w, "\nto write: %d marks of %d objects%s\n", s.Dirty.Marks, s.Dirty.Objects, overdue(s.Dirty.OldestDue))
+		fmt.Fprintf(w, "to write: %d marks of %d objects%s\n", s.Dirty.Marks, s.Dirty.Objects, overdue(s.Dirty.OldestDue))
 	}
 	if s.Jobs != nil {
 		fmt.Fprintf(w, "open jobs: %d\n", len(s.Jobs))
@@ -69,7 +72,7 @@ func showQueues(w io.Writer, s client.Status) {
 	if len(s.Queues) == 0 {
 		fmt.Fprintln(w, "there are no queues: run `leat migrate`")
 	}
-	fmt.Fprintf(w, "\ndead letters: %d, waiting to be tried again: %d\n", *s.DeadLetters, *s.Waiting)
+	fmt.Fprintf(w, "\ndead letters that are not filed yet: %d, waiting to be tried again: %d\n", *s.DeadLetters, *s.Waiting)
 }
 
 func overdue(due *time.Time) string {

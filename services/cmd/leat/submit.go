@@ -91,7 +91,10 @@ func (a *app) submitJob(ctx context.Context, c *client.Client, body []byte, f su
 	if err != nil {
 		return exit{exitUsage, err}
 	}
-	if err := c.Submit(ctx, s); err != nil {
+	switch err := c.Submit(ctx, s); {
+	case errors.Is(err, client.ErrNotRecorded):
+		a.note("job " + s.Job + ": " + err.Error())
+	case err != nil:
 		return err
 	}
 	if !f.wait {
