@@ -36,5 +36,5 @@ func newLink(to, address string) (l link, through string, err error) {
 func (l link) poison(toxic, stream string, attributes string) (well func(), err error) {
 	_, err = l.Toxics.AddToxicJson(strings.NewReader(fmt.Sprintf(
 		`{"name":"%s_%s","type":%q,"stream":%q,"attributes":%s}`, toxic, stream, toxic, stream, attributes)))
-	return func() { _ = l.Toxics.RemoveToxic(context.Background(), toxic+"_"+stream) }, err //nolint:errcheck // it is there
+	return func() { _ = l.Toxics.RemoveToxic(context.Background(), toxic+"_"+stream) }, err // it is there
 }

@@ -40,31 +40,27 @@ func (h *harness) compare(ctx context.Context) error {
 
 // differences names the first lines that differ.
 func differences(got, want []string) error {
-	var wrong []string
-	in := func(lines []string) map[string]bool {
-		set := make(map[string]bool, len(lines))
-		for _, line := range lines {
-			set[line] = true
-		}
-		return set
-	}
-	is, should := in(got), in(want)
+	count := map[string]int{}
 	for _, line := range got {
-		if !should[line] {
-			wrong = append(wrong, "is:     "+line)
-		}
+		count[line]++
 	}
 	for _, line := range want {
-		if !is[line] {
+		count[line]--
+	}
+	var wrong []string
+	for line, n := range count {
+		for ; n > 0; n-- {
+			wrong = append(wrong, "is:     "+line)
+		}
+		for ; n < 0; n++ {
 			wrong = append(wrong, "should: "+line)
 		}
 	}
 	if len(wrong) == 0 {
 		return nil
 	}
-	n := len(wrong)
 	slices.SortFunc(wrong, func(a, b string) int { return strings.Compare(a[8:], b[8:]) })
-	return fmt.Errorf("%d lines differ from the run without faults; the first:\n%s", n, strings.Join(wrong[:min(n, 12)], "\n"))
+	return fmt.Errorf("%d lines differ from the run without faults; the first:\n%s", len(wrong), strings.Join(wrong[:min(len(wrong), 12)], "\n"))
 }
 
 // check is `leat check`.

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	quiet    = 2 * time.Second // without progress: what is left waits for what a fault still holds
-	patience = 4 * time.Minute // for what is left once no fault lasts
+	quiet    = 2 * time.Second   // without progress: what is left waits for what a fault still holds
+	patience = 100 * time.Second // the same once no fault lasts: what is left is lost. Workers ask anew every 30 s at least
 )
 
 // settle waits until all jobs have ended and nothing is left to do. When the
@@ -34,15 +34,16 @@ func (h *harness) settle(ctx context.Context) error {
 	for _, f := range last {
 		f()
 	}
-	for deadline := time.Now().Add(patience); ; pause(ctx, 200*time.Millisecond) {
+	progress := h.progress()
+	for ; ; pause(ctx, 200*time.Millisecond) {
 		left, err := h.left(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err == nil && left == "":
 			return nil
-		case time.Now().After(deadline):
-			return errors.Join(fmt.Errorf("after %s there is still left: %s; %s", patience, left, h.where(ctx)), err)
+		case progress(ctx) > patience:
+			return errors.Join(fmt.Errorf("nothing was done for %s, and there is still left: %s; %s", patience, left, h.where(ctx)), err)
 		}
 		_ = h.hasten(ctx) // if not now, then the next time
 	}
@@ -50,24 +51,26 @@ func (h *harness) settle(ctx context.Context) error {
 
 // still waits until no job is open, or none gets on.
 func (h *harness) still(ctx context.Context) error {
-	before, since := "", time.Now()
-	for time.Since(since) < quiet {
-		var now string
-		if err := h.insist(ctx, "look for progress", func() error {
-			return h.lab.DB.QueryRow(ctx, `SELECT (SELECT count(*) FROM ledger)::text || ' ' || (SELECT last_value FROM rev)`).Scan(&now)
-		}); err != nil {
+	progress := h.progress()
+	for progress(ctx) < quiet {
+		if open, err := h.openJobs(ctx); err != nil || open == 0 {
 			return err
-		}
-		open, err := h.openJobs(ctx)
-		if err != nil || open == 0 {
-			return err
-		}
-		if now != before {
-			before, since = now, time.Now()
 		}
 		pause(ctx, 100*time.Millisecond)
 	}
 	return nil
+}
+
+// progress returns what says how long nothing has been committed.
+func (h *harness) progress() func(context.Context) time.Duration {
+	before, since := "", time.Now()
+	return func(ctx context.Context) time.Duration {
+		var now string
+		if err := h.lab.DB.QueryRow(ctx, `SELECT (SELECT count(*) FROM ledger)::text || ' ' || (SELECT last_value FROM rev)`).Scan(&now); err == nil && now != before {
+			before, since = now, time.Now()
+		}
+		return time.Since(since)
+	}
 }
 
 // left says what is not done yet: jobs, marks, messages.
@@ -178,7 +181,7 @@ func (h *harness) verify(ctx context.Context) error {
 			return fmt.Errorf("%s ended by itself: %s", w.name, strings.Join(unasked, ", "))
 		}
 	}
-	if err := h.verifyDead(ctx); err != nil {
+	if err := h.verifyDead(); err != nil {
 		return err
 	}
 	if err := h.verifyJobs(ctx); err != nil {
@@ -188,7 +191,7 @@ func (h *harness) verify(ctx context.Context) error {
 }
 
 // verifyDead fails unless the poisons are dead letters, and nothing else is.
-func (h *harness) verifyDead(ctx context.Context) error {
+func (h *harness) verifyDead() error {
 	t, err := h.tap(rabbit.Dead)
 	if err != nil {
 		return err
@@ -197,7 +200,7 @@ func (h *harness) verifyDead(ctx context.Context) error {
 	found := map[string]bool{}
 	var wrong error
 	err = t.drain(rabbit.Dead, func(d amqp.Delivery) error {
-		if _, poison := h.poisons[d.MessageId]; !poison {
+		if _, poison := h.poisons[d.MessageId]; !poison && !found[d.MessageId] {
 			wrong = errors.Join(wrong, fmt.Errorf("dead letter of %v: %s %s: %v", d.Headers["stage"], d.Type, d.MessageId, d.Headers["error"]))
 		}
 		found[d.MessageId] = true
@@ -259,4 +262,3 @@ func (h *harness) where(ctx context.Context) string {
 	}
 	return text
 }
-

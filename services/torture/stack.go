@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -40,7 +41,7 @@ func (s *stack) signal(server string, sig syscall.Signal) error {
 		pids = append(pids, pid)
 	}
 	for _, pid := range withChildren(pids) {
-		if err := syscall.Kill(pid, sig); err != nil && err != syscall.ESRCH { //nolint:errorlint // a number
+		if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return fmt.Errorf("%s, pid %d: %w", server, pid, err)
 		}
 	}

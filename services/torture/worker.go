@@ -97,7 +97,7 @@ func (w *worker) run() error {
 func (w *worker) begin() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.cmd = exec.Command(w.path) //nolint:noctx // it is killed before it is told to stop
+	w.cmd = exec.Command(w.path)                                                //nolint:noctx // it is killed before it is told to stop
 	w.cmd.Env, w.cmd.Dir = append(w.env, "LEAT_TORTURE="+w.armed), os.TempDir() // where there is no configuration file
 	w.cmd.Stdout, w.cmd.Stderr = w.log, w.log
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a harness that dies leaves nobody behind
