@@ -12,7 +12,9 @@ import (
 	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/rabbit"
+	"github.com/leatflow/leat/services/client"
 )
 
 var queueFaults = []fault{
@@ -205,10 +207,10 @@ func (h *harness) poison(ctx context.Context, r *rand.Rand) error {
 	return h.insist(ctx, "poison", func() error { return h.republish(ctx, queue, []amqp.Delivery{p}) })
 }
 
-// rob takes all messages out of a queue, or the queue itself. What was in it is
-// lost: the jobs that it belonged to may never end, and are submitted again.
+// rob takes all messages out of a queue, or the queue itself, as a person may by
+// mistake. What was in it is lost, and comes again with a resume of the jobs.
 func (h *harness) rob(ctx context.Context, r *rand.Rand, take func(*amqp.Channel, string) error) error {
-	queue := []string{rabbit.Fetch, rabbit.Delta}[r.IntN(2)]
+	queue := []string{rabbit.Fetch, rabbit.Delta, rabbit.Annotate, rabbit.Rollup}[r.IntN(4)]
 	t, err := h.tap(queue)
 	if err != nil {
 		return err
@@ -217,26 +219,43 @@ func (h *harness) rob(ctx context.Context, r *rand.Rand, take func(*amqp.Channel
 	if err := take(t.ch, queue); err != nil {
 		return err
 	}
-	return h.excuse(ctx)
-}
-
-// excuse forgives those jobs that are open, and has all sources fetched again.
-func (h *harness) excuse(ctx context.Context) error {
 	h.mu.Lock()
 	for id := range h.poisons {
 		h.poisons[id] = false
 	}
+	h.robbed = true
 	h.mu.Unlock()
-	if err := h.insist(ctx, "excuse", func() error {
-		ids, err := h.unfinished(ctx)
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		for _, id := range ids {
-			h.excused[id] = true
-		}
-		return err
-	}); err != nil {
+	return h.insist(ctx, "resume", func() error { return h.resume(ctx) })
+}
+
+// resume does what a person does after a queue was purged: jobs that never had a
+// row are submitted again, under the same id, and the others resumed.
+func (h *harness) resume(ctx context.Context) error {
+	ids, err := h.unfinished(ctx)
+	if err != nil {
 		return err
 	}
-	return h.submitAll(ctx)
+	c, err := client.Open(ctx, h.lab.Cfg)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for _, id := range ids {
+		h.mu.Lock()
+		job, ours := h.jobs[id]
+		h.mu.Unlock()
+		known, err := c.FindJob(ctx, id)
+		switch {
+		case err != nil && !ours:
+			return err
+		case err != nil:
+			err = h.broker.Publish(ctx, []pipeline.Envelope{job})
+		case known.Open():
+			_, err = c.Resume(ctx, id)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

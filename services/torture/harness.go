@@ -14,6 +14,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/rabbit"
 	"github.com/leatflow/leat/services/lab"
 )
@@ -34,12 +35,12 @@ type harness struct {
 	closing  atomic.Bool  // the last jobs of the round are submitted
 
 	mu       sync.Mutex
-	last     []func()        // faults that end only when the round's jobs are through
-	jobs     []string        // submitted in this round
-	excused  map[string]bool // jobs that a purge robbed: they never end
-	poisons  map[string]bool // ids of messages that must become dead letters; false: a purge may have taken it
-	failed   error           // what ended a lane
-	sleeping map[string]bool // workers that stand still
+	last     []func()                     // faults that end only when the round's jobs are through
+	jobs     map[string]pipeline.Envelope // submitted in this round, by the jobs' ids
+	robbed   bool                         // a purge took messages of this round
+	poisons  map[string]bool              // ids of messages that must become dead letters; false: a purge may have taken it
+	failed   error                        // what ended a lane
+	sleeping map[string]bool              // workers that stand still
 	figures
 }
 
@@ -47,7 +48,7 @@ type harness struct {
 func run(ctx context.Context, p plan, out io.Writer) (err error) {
 	h := &harness{
 		plan: p, out: out, began: time.Now(),
-		excused: map[string]bool{}, poisons: map[string]bool{}, sleeping: map[string]bool{}, figures: newFigures(),
+		poisons: map[string]bool{}, sleeping: map[string]bool{}, figures: newFigures(),
 	}
 	zerolog.SetGlobalLevel(zerolog.Disabled) // toxiproxy traces what it does, past the logger that it was given
 	fmt.Fprintf(out, "seed %d\n", p.seed)
@@ -167,7 +168,7 @@ func (h *harness) random(purpose string, n int) *rand.Rand {
 func (h *harness) oneRound(ctx context.Context, n int) error {
 	h.injected.Store(0)
 	h.closing.Store(false)
-	h.jobs = nil
+	h.jobs, h.robbed = map[string]pipeline.Envelope{}, false
 	faults, stop := context.WithCancel(ctx)
 	var lanes sync.WaitGroup
 	for _, lane := range []string{"process", "network", "server"} {

@@ -44,24 +44,16 @@ func (h *harness) load(ctx context.Context, r *rand.Rand, more func() bool) erro
 	}
 	h.sources.shop.revise(r, revised)
 	h.closing.Store(true)
-	if err := h.submitAll(ctx); err != nil {
-		return err
+	for _, job := range h.sources.jobs() {
+		if err := h.submit(ctx, job, true); err != nil {
+			return err
+		}
 	}
 	enough := h.injected.Load() + late
 	for deadline := time.Now().Add(20 * time.Second); h.injected.Load() < enough && h.failure() == nil && time.Now().Before(deadline) && ctx.Err() == nil; {
 		pause(ctx, 50*time.Millisecond)
 	}
 	return ctx.Err()
-}
-
-// submitAll submits a job for each source.
-func (h *harness) submitAll(ctx context.Context) error {
-	for _, job := range h.sources.jobs() {
-		if err := h.submit(ctx, job, true); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // submit publishes a job until the broker has it: under an id, or as a person
@@ -75,7 +67,7 @@ func (h *harness) submit(ctx context.Context, job string, withID bool) error {
 	if withID {
 		e.ID = uuid.NewString()
 		h.mu.Lock()
-		h.jobs = append(h.jobs, fetch.JobID(parsed.Source, e.ID))
+		h.jobs[fetch.JobID(parsed.Source, e.ID)] = e
 		h.mu.Unlock()
 	}
 	return h.insist(ctx, "submit", func() error { return h.broker.Publish(ctx, []pipeline.Envelope{e}) })

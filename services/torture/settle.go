@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,6 +44,9 @@ func (h *harness) settle(ctx context.Context) error {
 			return ctx.Err()
 		case err == nil && left == "":
 			return nil
+		case h.robbed && progress(ctx) > quiet: // messages that the purge took before the ledger knew them
+			h.robbed = false
+			_ = h.resume(ctx) // if not all of it, then nothing gets on
 		case progress(ctx) > patience:
 			return errors.Join(fmt.Errorf("nothing was done for %s, and there is still left: %s; %s", patience, left, h.where(ctx)), err)
 		}
@@ -115,17 +120,13 @@ func (h *harness) queues(ctx context.Context) (queues []queue, err error) {
 // unfinished returns the jobs that have not ended and should.
 func (h *harness) unfinished(ctx context.Context) ([]string, error) {
 	h.mu.Lock()
-	jobs := append([]string{}, h.jobs...)
-	excused := make([]string, 0, len(h.excused))
-	for id := range h.excused {
-		excused = append(excused, id)
-	}
+	jobs := slices.Collect(maps.Keys(h.jobs))
 	h.mu.Unlock()
 	rows, err := h.lab.DB.Query(ctx, `
 		SELECT id::text FROM (
 			SELECT s.id FROM unnest($1::uuid[]) AS s(id) LEFT JOIN jobs j USING (id) WHERE j.id IS NULL
 			UNION SELECT id FROM jobs WHERE state IN ('queued', 'running')
-		) AS open WHERE id <> ALL($2::uuid[])`, jobs, excused)
+		) AS open`, jobs)
 	if err != nil {
 		return nil, err
 	}
@@ -232,9 +233,7 @@ func (h *harness) verifyJobs(ctx context.Context) error {
 	var wrong error
 	var id, what string
 	_, err = pgx.ForEachRow(rows, []any{&id, &what}, func() error {
-		if !h.excused[id] {
-			wrong = errors.Join(wrong, fmt.Errorf("job %s is %s", id, what))
-		}
+		wrong = errors.Join(wrong, fmt.Errorf("job %s is %s", id, what))
 		return nil
 	})
 	return errors.Join(err, wrong)
