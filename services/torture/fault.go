@@ -34,36 +34,38 @@ func kinds() []string {
 
 // lane injects one fault after another, and waits each time until Leat works on.
 func (h *harness) lane(ctx context.Context, name string, r *rand.Rand) {
-	var bag []fault
-	for _, f := range faults {
-		if f.lane == name && (!f.server || h.stack != nil) && (h.only == "" || slices.Contains(strings.Split(h.only, ","), f.kind)) {
-			for range f.weight {
-				bag = append(bag, f)
-			}
-		}
-	}
+	bag := h.bag(name)
 	for ctx.Err() == nil && len(bag) > 0 {
 		f := bag[r.IntN(len(bag))]
 		start := time.Now()
 		err := f.do(h, ctx, r)
-		if err == nil {
+		h.tell("%-8s %-15s %.1f s, %v", name, f.kind, time.Since(start).Seconds(), err)
+		if err == nil { // else it came to nothing: what it needs is away just now
 			h.count(f.kind)
-			h.injected.Add(1)
-			if h.verbose {
-				fmt.Fprintf(h.out, "%8.1f s %-9s %s (%.1f s)\n", time.Since(h.began).Seconds(), name, f.kind, time.Since(start).Seconds())
+			if err := h.recover(ctx); err != nil && ctx.Err() == nil {
+				h.fail(fmt.Errorf("after %s: %w", f.kind, err))
+				return
 			}
-			err = h.recover(ctx)
-		} else if h.verbose && !errors.Is(err, errNot) && ctx.Err() == nil {
-			fmt.Fprintf(h.out, "%8.1f s %-9s %s not: %v\n", time.Since(h.began).Seconds(), name, f.kind, err)
-			err = nil
-		} else {
-			err = nil
 		}
-		if err != nil && ctx.Err() == nil {
-			h.fail(fmt.Errorf("after %s: %w", f.kind, err))
-			return
+		pause(ctx, between(r, 0, 300*time.Millisecond))
+	}
+}
+
+// bag holds the faults of a lane, each as often as it weighs.
+func (h *harness) bag(lane string) (bag []fault) {
+	for _, f := range faults {
+		if f.lane != lane || f.server && h.stack == nil || h.only != "" && !slices.Contains(strings.Split(h.only, ","), f.kind) {
+			continue
 		}
-		pause(ctx, time.Duration(r.IntN(300))*time.Millisecond)
+		bag = append(bag, slices.Repeat([]fault{f}, f.weight)...)
+	}
+	return bag
+}
+
+// tell says what is done, if that is wanted.
+func (h *harness) tell(format string, args ...any) {
+	if h.verbose {
+		fmt.Fprintf(h.out, "%8.1f s  "+format+"\n", append([]any{time.Since(h.began).Seconds()}, args...)...)
 	}
 }
 

@@ -31,10 +31,10 @@ type harness struct {
 	out     io.Writer
 	began   time.Time
 
-	injected atomic.Int64 // faults of this round
-	closing  atomic.Bool  // the last jobs of the round are submitted
+	closing atomic.Bool // the last jobs of the round are submitted
 
 	mu       sync.Mutex
+	injected int                          // faults of this round
 	last     []func()                     // faults that end only when the round's jobs are through
 	jobs     map[string]pipeline.Envelope // submitted in this round, by the jobs' ids
 	robbed   bool                         // a purge took messages of this round
@@ -166,15 +166,16 @@ func (h *harness) random(purpose string, n int) *rand.Rand {
 
 // oneRound breaks what it can while jobs run, lets all settle, and compares.
 func (h *harness) oneRound(ctx context.Context, n int) error {
-	h.injected.Store(0)
 	h.closing.Store(false)
-	h.jobs, h.robbed = map[string]pipeline.Envelope{}, false
+	h.mu.Lock()
+	h.injected, h.robbed, h.jobs = 0, false, map[string]pipeline.Envelope{}
+	h.mu.Unlock()
 	faults, stop := context.WithCancel(ctx)
 	var lanes sync.WaitGroup
 	for _, lane := range []string{"process", "network", "server"} {
 		lanes.Go(func() { h.lane(faults, lane, h.random(lane, n)) })
 	}
-	err := h.load(ctx, h.random("load", n), func() bool { return h.injected.Load() < int64(h.round) && h.failure() == nil })
+	err := h.load(ctx, h.random("load", n), func() bool { return h.faultsSoFar() < h.round && h.failure() == nil })
 	stop()
 	lanes.Wait()
 	if err = errors.Join(err, h.failure()); err != nil {
@@ -189,8 +190,14 @@ func (h *harness) oneRound(ctx context.Context, n int) error {
 		return err
 	}
 	h.rounds++
-	fmt.Fprintf(h.out, "round %d: %d faults, %d jobs, settled in %.1f s: all as without faults\n", n, h.injected.Load(), len(h.jobs), settled.Seconds())
+	fmt.Fprintf(h.out, "round %d: %d faults, %d jobs, settled in %.1f s: all as without faults\n", n, h.faultsSoFar(), len(h.jobs), settled.Seconds())
 	return nil
+}
+
+func (h *harness) faultsSoFar() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.injected
 }
 
 func (h *harness) fail(err error) {

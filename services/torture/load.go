@@ -49,8 +49,8 @@ func (h *harness) load(ctx context.Context, r *rand.Rand, more func() bool) erro
 			return err
 		}
 	}
-	enough := h.injected.Load() + late
-	for deadline := time.Now().Add(20 * time.Second); h.injected.Load() < enough && h.failure() == nil && time.Now().Before(deadline) && ctx.Err() == nil; {
+	enough := h.faultsSoFar() + late
+	for deadline := time.Now().Add(20 * time.Second); h.faultsSoFar() < enough && h.failure() == nil && time.Now().Before(deadline) && ctx.Err() == nil; {
 		pause(ctx, 50*time.Millisecond)
 	}
 	return ctx.Err()

@@ -31,6 +31,7 @@ func (h *harness) count(kind string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.byKind[kind]++
+	h.injected++
 }
 
 func (h *harness) point(stage, point string) {
