@@ -41,6 +41,7 @@ type harness struct {
 	poisons  map[string]bool              // ids of messages that must become dead letters; false: a purge may have taken it
 	failed   error                        // what ended a lane
 	sleeping map[string]bool              // workers that stand still
+	feed
 	figures
 }
 
@@ -48,7 +49,7 @@ type harness struct {
 func run(ctx context.Context, p plan, out io.Writer) (err error) {
 	h := &harness{
 		plan: p, out: out, began: time.Now(),
-		poisons: map[string]bool{}, sleeping: map[string]bool{}, figures: newFigures(),
+		poisons: map[string]bool{}, sleeping: map[string]bool{}, figures: newFigures(), feed: feed{next: "first", revs: map[string]int64{}},
 	}
 	zerolog.SetGlobalLevel(zerolog.Disabled) // toxiproxy traces what it does, past the logger that it was given
 	fmt.Fprintf(out, "seed %d\n", p.seed)

@@ -22,9 +22,12 @@ import (
 )
 
 // compare fails unless rows and documents agree with one another, as leat check
-// finds them, and with those of a fresh Leat that fetches what the sources say now.
+// finds them, with the feed, and with those of a fresh Leat that fetches what the sources say now.
 func (h *harness) compare(ctx context.Context) error {
 	if err := check(ctx, h.lab); err != nil {
+		return err
+	}
+	if err := h.verifyFeed(ctx); err != nil {
 		return err
 	}
 	got, err := state(ctx, h.lab)
@@ -149,7 +152,7 @@ func state(ctx context.Context, l *lab.Lab) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, source := range []string{"ads", "shop", "hours", "plays"} {
+	for _, source := range sourceNames {
 		documents, err := documents(ctx, l, source)
 		if err != nil {
 			return nil, err

@@ -14,6 +14,8 @@ import (
 	"github.com/leatflow/leat/services/demosource"
 )
 
+var sourceNames = []string{"ads", "shop", "hours", "plays"}
+
 // Sources are what Leat fetches: four of them, one of each kind. They restate
 // all the while, and what they say in the end is what Leat must hold.
 //
