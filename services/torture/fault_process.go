@@ -29,7 +29,7 @@ var processFaults = []fault{
 			return nil
 		})
 	}},
-	{kind: "sleeper", lane: "process", weight: 4, do: (*harness).sleeper},
+	{kind: "sleeper", lane: "process", weight: 8, do: (*harness).sleeper},
 }
 
 // points are the places where a worker dies: after each step that others can see.
@@ -99,7 +99,7 @@ func (h *harness) sleeper(ctx context.Context, r *rand.Rand) error {
 		}
 	}
 	if stage == "rollup" {
-		names = []string{"rev", "computed", "computed", "bulk", "written"}
+		names = []string{"rev", "computed", "bulk", "written"}
 	}
 	point := fmt.Sprintf("%s=STOP:%d", names[r.IntN(len(names))], 1+r.IntN(2))
 	long := r.IntN(2) == 0
@@ -121,7 +121,7 @@ func (h *harness) sleeper(ctx context.Context, r *rand.Rand) error {
 			for _, to := range []string{"rabbitmq", "postgres"} {
 				_ = w.links[to].Start() // it was stopped
 			}
-			w.signal(syscall.SIGCONT)
+			w.wake(ctx)
 			h.sleep(w, false)
 		}
 		if long {

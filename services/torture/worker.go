@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -137,6 +139,21 @@ func (w *worker) arm(point string) (life *exec.Cmd, ended <-chan struct{}) {
 			return life, ended
 		}
 		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+const awake = 30 * time.Second // for a worker to go on, as far as it gets
+
+// wake lets a process go on that stood still, and waits until it has done what it
+// had in hand, and found that its session is over.
+func (w *worker) wake(ctx context.Context) {
+	before, _ := os.ReadFile(w.log.Name()) // it was opened
+	w.signal(syscall.SIGCONT)
+	for deadline := time.Now().Add(awake); time.Now().Before(deadline) && ctx.Err() == nil; pause(ctx, 20*time.Millisecond) {
+		now, _ := os.ReadFile(w.log.Name()) // as above
+		if bytes.Contains(now[min(len(before), len(now)):], []byte("session ended")) {
+			return
+		}
 	}
 }
 
