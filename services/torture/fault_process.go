@@ -117,7 +117,7 @@ func (h *harness) sleeper(ctx context.Context, r *rand.Rand) error {
 		for _, to := range []string{"rabbitmq", "postgres"} {
 			w.links[to].Stop()
 		}
-		wake := func() {
+		wake := func(ctx context.Context) {
 			for _, to := range []string{"rabbitmq", "postgres"} {
 				_ = w.links[to].Start() // it was stopped
 			}
@@ -129,7 +129,7 @@ func (h *harness) sleeper(ctx context.Context, r *rand.Rand) error {
 			return nil
 		}
 		pause(ctx, between(r, time.Second, 4*time.Second))
-		wake()
+		wake(ctx)
 		return nil
 	})
 }

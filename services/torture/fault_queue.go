@@ -31,7 +31,7 @@ var queueFaults = []fault{
 	// Copies of what was done long ago.
 	{kind: "echo", lane: "server", weight: 4, do: func(h *harness, ctx context.Context, r *rand.Rand) error {
 		return h.intercept(ctx, r, func(t *tap) error {
-			h.atLast(func() {
+			h.atLast(func(ctx context.Context) {
 				defer t.close()
 				_ = h.insist(ctx, "echo", func() error { return h.republish(ctx, t.queue, t.taken) }) // a context that is over ends it
 				h.copied(len(t.taken))
@@ -43,7 +43,7 @@ var queueFaults = []fault{
 	{kind: "late", lane: "server", weight: 6, do: func(h *harness, ctx context.Context, r *rand.Rand) error {
 		return h.intercept(ctx, r, func(t *tap) error {
 			if r.IntN(2) == 0 {
-				h.atLast(func() { _ = t.giveBack(); t.close() }) // by a session that is over they are given back already
+				h.atLast(func(context.Context) { _ = t.giveBack(); t.close() }) // by a session that is over they are given back already
 				return nil
 			}
 			defer t.close()

@@ -35,7 +35,7 @@ type harness struct {
 
 	mu       sync.Mutex
 	injected int                          // faults of this round
-	last     []func()                     // faults that end only when the round's jobs are through
+	last     []func(context.Context)                     // faults that end only when the round's jobs are through
 	jobs     map[string]pipeline.Envelope // submitted in this round, by the jobs' ids
 	robbed   bool                         // a purge took messages of this round
 	poisons  map[string]bool              // ids of messages that must become dead letters; false: a purge may have taken it
@@ -214,7 +214,7 @@ func (h *harness) failure() error {
 }
 
 // atLast has f called when the round's last jobs are through, as far as they get.
-func (h *harness) atLast(f func()) {
+func (h *harness) atLast(f func(context.Context)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.last = append(h.last, f)

@@ -34,7 +34,7 @@ func (h *harness) settle(ctx context.Context) error {
 	h.last = nil
 	h.mu.Unlock()
 	for _, f := range last {
-		f()
+		f(ctx)
 	}
 	progress := h.progress()
 	for ; ; pause(ctx, 200*time.Millisecond) {
