@@ -129,7 +129,7 @@ func (h *harness) sleeper(ctx context.Context, r *rand.Rand) error {
 			return nil
 		}
 		pause(ctx, between(r, time.Second, 4*time.Second))
-		wake(ctx)
+		wake(context.WithoutCancel(ctx)) // when the round ends, too
 		return nil
 	})
 }
