@@ -39,8 +39,10 @@ func (h *harness) lane(ctx context.Context, name string, r *rand.Rand) {
 		f := bag[r.IntN(len(bag))]
 		start := time.Now()
 		err := f.do(h, ctx, r)
-		h.tell("%-8s %-15s %.1f s, %v", name, f.kind, time.Since(start).Seconds(), err)
-		if err == nil { // else it came to nothing: what it needs is away just now
+		if err != nil { // what it needs is away just now
+			h.tell("%-8s %-15s came to nothing: %v", name, f.kind, err)
+		} else {
+			h.tell("%-8s %-15s %.1f s", name, f.kind, time.Since(start).Seconds())
 			h.count(f.kind)
 			if err := h.recover(ctx); err != nil && ctx.Err() == nil {
 				h.fail(fmt.Errorf("after %s: %w", f.kind, err))

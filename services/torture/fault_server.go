@@ -23,7 +23,7 @@ var serverFaults = []fault{
 	{kind: "memory-alarm", lane: "server", weight: 2, server: true, do: func(h *harness, ctx context.Context, r *rand.Rand) error {
 		err := h.stack.call("rabbitmqctl", "set_vm_memory_high_watermark", "absolute", "1MB")
 		pause(ctx, between(r, 500*time.Millisecond, 5*time.Second))
-		return firstError(err, h.stack.call("rabbitmqctl", "set_vm_memory_high_watermark", "0.6"))
+		return firstError(err, h.mend(ctx, "rabbitmqctl", "set_vm_memory_high_watermark", "0.6"))
 	}},
 }
 
@@ -34,5 +34,11 @@ func (h *harness) downtime(ctx context.Context, r *rand.Rand, down func(string) 
 	server := anyServer(r)
 	err := down(server)
 	pause(ctx, between(r, 0, 3*time.Second))
-	return firstError(err, h.stack.call("start", server))
+	return firstError(err, h.mend(ctx, "start", server))
+}
+
+// mend has scripts/stack set right what a fault did to a server, when the round
+// ends too.
+func (h *harness) mend(ctx context.Context, args ...string) error {
+	return h.insist(context.WithoutCancel(ctx), "mend a server", func() error { return h.stack.call(args...) })
 }

@@ -35,7 +35,7 @@ type harness struct {
 
 	mu       sync.Mutex
 	injected int                          // faults of this round
-	last     []func(context.Context)                     // faults that end only when the round's jobs are through
+	last     []func(context.Context)      // faults that end only when the round's jobs are through
 	jobs     map[string]pipeline.Envelope // submitted in this round, by the jobs' ids
 	robbed   bool                         // a purge took messages of this round
 	poisons  map[string]bool              // ids of messages that must become dead letters; false: a purge may have taken it
