@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -18,7 +19,7 @@ var processFaults = []fault{
 		return h.onWorker(r, "", func(w *worker) error { w.signal(syscall.SIGTERM); return nil })
 	}},
 	{kind: "point", lane: "process", weight: 8, do: func(h *harness, ctx context.Context, r *rand.Rand) error {
-		p := points[r.IntN(len(points))]
+		p := h.dying.draw(r, points)
 		return h.onWorker(r, p.stage, func(w *worker) error { return h.dieAt(ctx, w, fmt.Sprintf("%s=KILL:%d", p.name, 1+r.IntN(3))) })
 	}},
 	{kind: "freeze", lane: "process", weight: 2, do: func(h *harness, ctx context.Context, r *rand.Rand) error {
@@ -32,13 +33,37 @@ var processFaults = []fault{
 	{kind: "sleeper", lane: "process", weight: 8, do: (*harness).sleeper},
 }
 
+// A point is a place between two steps of a stage.
+type point struct{ stage, name string }
+
 // points are the places where a worker dies: after each step that others can see.
-var points = []struct{ stage, name string }{
+var points = []point{
 	{"fetch", "handled"}, {"fetch", "published"}, {"fetch", "recorded"}, {"fetch", "answered"}, {"fetch", "part"}, {"fetch", "cut"},
 	{"delta", "handled"}, {"delta", "published"}, {"delta", "acknowledged"}, {"delta", "recorded"}, {"delta", "parents"},
 	{"annotate", "handled"}, {"annotate", "published"}, {"annotate", "acknowledged"}, {"annotate", "recorded"}, {"annotate", "annotated"},
 	{"rollup", "published"}, {"rollup", "acknowledged"}, {"rollup", "recorded"},
 	{"rollup", "rev"}, {"rollup", "computed"}, {"rollup", "bulk"}, {"rollup", "written"}, {"rollup", "announced"}, {"rollup", "forgotten"},
+}
+
+// bedsides are where one falls asleep: where it knows what will not be true any
+// more when it wakes up.
+var bedsides = []point{
+	{"rollup", "rev"}, {"rollup", "computed"}, {"rollup", "bulk"}, {"rollup", "rev"}, {"rollup", "computed"}, {"rollup", "written"},
+	{"delta", "parents"}, {"delta", "recorded"}, {"delta", "handled"}, {"annotate", "annotated"}, {"annotate", "handled"},
+	{"fetch", "answered"}, {"fetch", "part"}, {"fetch", "cut"},
+}
+
+// A deck deals all points before it deals one again.
+type deck []point
+
+func (d *deck) draw(r *rand.Rand, all []point) point {
+	if len(*d) == 0 {
+		*d = slices.Clone(all)
+		r.Shuffle(len(*d), func(i, j int) { (*d)[i], (*d)[j] = (*d)[j], (*d)[i] })
+	}
+	p := (*d)[0]
+	*d = (*d)[1:]
+	return p
 }
 
 // onWorker has f break a random worker that is awake, of a stage if one is named.
@@ -91,17 +116,8 @@ func (h *harness) dieAt(ctx context.Context, w *worker, point string) error {
 // take its connections for dead and give to others what it had; MongoDB's stays.
 // Others do its work, and newer. Then it wakes up, and goes on where it was.
 func (h *harness) sleeper(ctx context.Context, r *rand.Rand) error {
-	stage := []string{"rollup", "rollup", "rollup", "delta", "annotate", "fetch"}[r.IntN(6)]
-	var names []string
-	for _, p := range points {
-		if p.stage == stage {
-			names = append(names, p.name)
-		}
-	}
-	if stage == "rollup" {
-		names = []string{"rev", "computed", "bulk", "written"}
-	}
-	point := fmt.Sprintf("%s=STOP:%d", names[r.IntN(len(names))], 1+r.IntN(2))
+	p := h.dozing.draw(r, bedsides)
+	stage, point := p.stage, fmt.Sprintf("%s=STOP:%d", p.name, 1+r.IntN(2))
 	long := r.IntN(2) == 0
 	if h.asleep(stage) == h.each-1 {
 		return errNot // somebody has to do the work

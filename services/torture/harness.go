@@ -33,14 +33,15 @@ type harness struct {
 
 	closing atomic.Bool // the last jobs of the round are submitted
 
-	mu       sync.Mutex
-	injected int                          // faults of this round
-	last     []func(context.Context)      // faults that end only when the round's jobs are through
-	jobs     map[string]pipeline.Envelope // submitted in this round, by the jobs' ids
-	robbed   bool                         // a purge took messages of this round
-	poisons  map[string]bool              // ids of messages that must become dead letters; false: a purge may have taken it
-	failed   error                        // what ended a lane
-	sleeping map[string]bool              // workers that stand still
+	mu            sync.Mutex
+	injected      int                          // faults of this round
+	last          []func(context.Context)      // faults that end only when the round's jobs are through
+	jobs          map[string]pipeline.Envelope // submitted in this round, by the jobs' ids
+	robbed        bool                         // a purge took messages of this round
+	poisons       map[string]bool              // ids of messages that must become dead letters; false: a purge may have taken it
+	failed        error                        // what ended a lane
+	sleeping      map[string]bool              // workers that stand still
+	dying, dozing deck                         // of the process lane
 	feed
 	figures
 }
