@@ -43,7 +43,7 @@ var queueFaults = []fault{
 	{kind: "late", lane: "server", weight: 6, do: func(h *harness, ctx context.Context, r *rand.Rand) error {
 		return h.intercept(ctx, r, func(t *tap) error {
 			if r.IntN(2) == 0 {
-				h.atLast(func(context.Context) { _ = t.giveBack(); t.close() }) // by a session that is over they are given back already
+				h.holdBack(t)
 				return nil
 			}
 			defer t.close()
@@ -69,6 +69,17 @@ var queueFaults = []fault{
 			return err
 		})
 	}},
+}
+
+// holdBack keeps what a tap took until the round's last jobs are through.
+func (h *harness) holdBack(t *tap) {
+	h.mu.Lock()
+	h.held += len(t.taken)
+	h.mu.Unlock()
+	h.atLast(func(context.Context) {
+		_ = t.giveBack() // by a session that is over it was given back already
+		t.close()
+	})
 }
 
 // A tap is a consumer that goes before the workers, and what it took.

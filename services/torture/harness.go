@@ -35,6 +35,7 @@ type harness struct {
 
 	mu            sync.Mutex
 	injected      int                          // faults of this round
+	held          int                          // messages that are held back until it ends
 	last          []func(context.Context)      // faults that end only when the round's jobs are through
 	jobs          map[string]pipeline.Envelope // submitted in this round, by the jobs' ids
 	robbed        bool                         // a purge took messages of this round
@@ -170,7 +171,7 @@ func (h *harness) random(purpose string, n int) *rand.Rand {
 func (h *harness) oneRound(ctx context.Context, n int) error {
 	h.closing.Store(false)
 	h.mu.Lock()
-	h.injected, h.robbed, h.jobs = 0, false, map[string]pipeline.Envelope{}
+	h.injected, h.held, h.robbed, h.jobs = 0, 0, false, map[string]pipeline.Envelope{}
 	h.mu.Unlock()
 	faults, stop := context.WithCancel(ctx)
 	var lanes sync.WaitGroup

@@ -73,11 +73,14 @@ func (h *harness) submit(ctx context.Context, job string, withID bool) error {
 	return h.insist(ctx, "submit", func() error { return h.broker.Publish(ctx, []pipeline.Envelope{e}) })
 }
 
-// openJobs counts the jobs that have not ended and should.
+// openJobs counts the jobs that have not ended and should, but for as many as may
+// wait for what is held back.
 func (h *harness) openJobs(ctx context.Context) (n int, err error) {
 	err = h.insist(ctx, "count open jobs", func() error {
 		ids, err := h.unfinished(ctx)
-		n = len(ids)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		n = len(ids) - h.held
 		return err
 	})
 	return n, err

@@ -58,7 +58,7 @@ func (h *harness) settle(ctx context.Context) error {
 func (h *harness) still(ctx context.Context) error {
 	progress := h.progress()
 	for progress(ctx) < quiet {
-		if open, err := h.openJobs(ctx); err != nil || open == 0 {
+		if open, err := h.openJobs(ctx); err != nil || open+h.held == 0 {
 			return err
 		}
 		pause(ctx, 100*time.Millisecond)
@@ -248,7 +248,8 @@ func (h *harness) where(ctx context.Context) string {
 	var text string
 	err = h.lab.DB.QueryRow(ctx, `
 		SELECT coalesce(string_agg(line, '; '), 'nothing is open') FROM (
-			SELECT 'job ' || id || ' (' || source || ') is ' || state AS line FROM jobs WHERE id = ANY($1::uuid[])
+			SELECT 'job ' || id || coalesce(' (' || source || ') is ' || state, ' has no row') AS line
+			FROM unnest($1::uuid[]) AS open(id) LEFT JOIN jobs USING (id)
 			UNION ALL (
 				SELECT 'no row of ' || n.name || ', which ' || l.stage || ' names in ' || l.message_id
 				FROM ledger l, unnest(l.names) AS n(name)

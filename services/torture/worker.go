@@ -110,7 +110,7 @@ func (w *worker) begin() error {
 func (w *worker) note(state *os.ProcessState) {
 	status, _ := state.Sys().(syscall.WaitStatus)
 	switch {
-	case status.Signaled() && status.Signal() == syscall.SIGKILL:
+	case status.Signaled() && (status.Signal() == syscall.SIGKILL || status.Signal() == syscall.SIGTERM): // TERM: before it was ready for that
 		w.Deaths++
 	case state.ExitCode() != 0:
 		w.Unasked = append(w.Unasked, state.String())
