@@ -288,6 +288,7 @@ func (w *Worker) attempt(ctx context.Context, in Batch) error {
 	if err != nil || len(out) == 0 {
 		return err
 	}
+	Point("handled")
 	start = time.Now()
 	err = w.Sink.Publish(ctx, out)
 	w.Metrics.Phase("publish", time.Since(start))
@@ -297,10 +298,12 @@ func (w *Worker) attempt(ctx context.Context, in Batch) error {
 func (w *Worker) ack(in Batch) error {
 	start := time.Now()
 	defer func() { w.Metrics.Phase("ack", time.Since(start)) }()
+	Point("published")
 	for _, d := range in {
 		if err := d.Ack(); err != nil {
 			return fmt.Errorf("ack %s: %w", d.ID, err)
 		}
+		Point("acknowledged")
 	}
 	return nil
 }

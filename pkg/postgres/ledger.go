@@ -60,7 +60,9 @@ func Once(
 		for _, r := range results {
 			out = append(out, r.Outputs...)
 		}
-		return record(ctx, tx, stage, fresh, results)
+		err = record(ctx, tx, stage, fresh, results)
+		pipeline.Point("recorded")
+		return err
 	})
 	if err != nil {
 		return nil, err

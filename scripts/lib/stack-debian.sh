@@ -215,16 +215,28 @@ launch_rabbitmq() {
 	log.console.use_colors = off
 	CONF
   echo '[rabbitmq_management].' >"$data/rabbitmq/enabled_plugins"
-  local erlang=(HOME=/srv/rabbitmq ERL_EPMD_ADDRESS=127.0.0.1 "ERL_EPMD_PORT=$(mapper_port)")
+  local erlang
+  erlang_environment
   launch_inside epmd rabbitmq:rabbitmq "${erlang[@]}" epmd
   await epmd listens 127.0.0.1 "$(mapper_port)"
   launch_inside rabbitmq rabbitmq:rabbitmq "${erlang[@]}" \
-    RABBITMQ_NODENAME=leat@localhost RABBITMQ_DIST_PORT="$(node_port)" \
+    RABBITMQ_DIST_PORT="$(node_port)" \
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1}' \
     RABBITMQ_CONFIG_FILE=/srv/rabbitmq/rabbitmq.conf RABBITMQ_ENABLED_PLUGINS_FILE=/srv/rabbitmq/enabled_plugins \
     RABBITMQ_MNESIA_BASE=/srv/rabbitmq/data RABBITMQ_LOG_BASE=/srv/rabbitmq/log \
     RUNNING_UNDER_SYSTEMD=true `# which means: no shell around it, so that the pid is its own` \
     /usr/lib/rabbitmq/bin/rabbitmq-server
+}
+
+# Sets erlang: what names the node, and finds it.
+erlang_environment() {
+  erlang=(HOME=/srv/rabbitmq RABBITMQ_NODENAME=leat@localhost ERL_EPMD_ADDRESS=127.0.0.1 "ERL_EPMD_PORT=$(mapper_port)")
+}
+
+debian_rabbitmqctl() { # ARGUMENT...
+  local erlang
+  erlang_environment
+  inside rabbitmq:rabbitmq "${erlang[@]}" /usr/lib/rabbitmq/bin/rabbitmqctl --quiet "$@"
 }
 
 launch_cluster() { # PROCESS PORT HOW-TO-LOG-IN-OVER-TCP [SETTING=VALUE...]

@@ -56,6 +56,10 @@ docker_stop() { # SERVER...
   compose stop $(services "$@")
 }
 
+docker_rabbitmqctl() { # ARGUMENT...
+  compose exec -T rabbitmq rabbitmqctl --quiet "$@"
+}
+
 # The volumes hold the data, and only "down" removes them. Without SERVER nothing is up, and Docker may still keep some.
 docker_wipe() { # SERVER...
   local server

@@ -63,6 +63,7 @@ func (s *Stage) Handle(ctx context.Context, in pipeline.Batch) ([]pipeline.Envel
 	if err != nil {
 		return nil, err
 	}
+	pipeline.Point("annotated")
 	var results []postgres.Result
 	out, err := postgres.Once(ctx, s.DB, Name, in, func(tx pgx.Tx, fresh pipeline.Batch) ([]postgres.Result, error) {
 		wanted := map[int64]catalog.Version{}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/leatflow/leat/services/lab"
 )
 
 // A list is a flag of texts with commas between.
@@ -24,7 +26,7 @@ func (l *list) Set(text string) error {
 // A bench is one run of the whole program.
 type bench struct {
 	plan
-	servers servers
+	servers lab.Servers
 	round   int // from 1; 0 for what is done once
 	results results
 	known   map[string]expected // by the platform's state
@@ -88,7 +90,7 @@ func (b *bench) leat(ctx context.Context, n string) error {
 	if err != nil {
 		return err
 	}
-	return b.inLab(ctx, report(b.size), func(l *lab, p *platform) (err error) {
+	return b.inLab(ctx, report(b.size), func(l *site, p *platform) (err error) {
 		w, err := startWorkers(ctx, l, b.bin, each(count))
 		if err != nil {
 			return err
@@ -100,7 +102,7 @@ func (b *bench) leat(ctx context.Context, n string) error {
 
 // helper has a helper do the same.
 func (b *bench) helper(ctx context.Context, name, size string) error {
-	return b.inLab(ctx, report(size), func(l *lab, p *platform) error {
+	return b.inLab(ctx, report(size), func(l *site, p *platform) error {
 		if err := b.scenarios(ctx, contest{l, p, name, &helper{name: name, lab: l}}); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -110,7 +112,7 @@ func (b *bench) helper(ctx context.Context, name, size string) error {
 
 // memory loads ten times as much, for what the workers hold.
 func (b *bench) memory(ctx context.Context) error {
-	return b.inLab(ctx, report(memorySize), func(l *lab, p *platform) (err error) {
+	return b.inLab(ctx, report(memorySize), func(l *site, p *platform) (err error) {
 		w, err := startWorkers(ctx, l, b.bin, each(1))
 		if err != nil {
 			return err
@@ -123,7 +125,7 @@ func (b *bench) memory(ctx context.Context) error {
 const memorySize = "1GB"
 
 // inLab gives f a lab whose source asks a platform that has restated nothing yet.
-func (b *bench) inLab(ctx context.Context, of platformFlags, f func(*lab, *platform) error, change ...string) (err error) {
+func (b *bench) inLab(ctx context.Context, of platformFlags, f func(*site, *platform) error, change ...string) (err error) {
 	folder, err := os.MkdirTemp("", "leat-bench-")
 	if err != nil {
 		return err
@@ -134,11 +136,12 @@ func (b *bench) inLab(ctx context.Context, of platformFlags, f func(*lab, *platf
 		return err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
-	l, err := newLab(ctx, b.servers, p.adsSource(b.sources, change...))
+	made, err := lab.New(ctx, b.servers, "leat_bench_", p.adsSource(b.sources, change...))
+	l := &site{made}
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.close()) }()
+	defer func() { err = errors.Join(err, l.Close()) }()
 	if b.results.Machine.Cores == 0 {
 		if b.results.Machine, err = l.machine(ctx); err != nil {
 			return err
@@ -147,9 +150,12 @@ func (b *bench) inLab(ctx context.Context, of platformFlags, f func(*lab, *platf
 	return f(l, p)
 }
 
+// A site is a lab in which something is measured.
+type site struct{ *lab.Lab }
+
 // A contest is a contestant in its lab, with the platform that it asks.
 type contest struct {
-	lab      *lab
+	lab      *site
 	platform *platform
 	name     string
 	subject  subject

@@ -74,13 +74,13 @@ func (b *bench) verify(ctx context.Context, c contest) (stats int64, err error) 
 	if err := b.check(ctx, c.lab, c.platform, c.name != "rows"); err != nil {
 		return 0, err
 	}
-	err = c.lab.db.QueryRow(ctx, `SELECT count(*) FROM stats`).Scan(&stats)
+	err = c.lab.DB.QueryRow(ctx, `SELECT count(*) FROM stats`).Scan(&stats)
 	return stats, err
 }
 
 // check fails unless all rows of the lab, and all documents, are what the
 // platform says now.
-func (b *bench) check(ctx context.Context, l *lab, p *platform, documentsToo bool) error {
+func (b *bench) check(ctx context.Context, l *site, p *platform, documentsToo bool) error {
 	markets, err := readMarkets(b.sources)
 	if err != nil {
 		return err
@@ -93,13 +93,13 @@ func (b *bench) check(ctx context.Context, l *lab, p *platform, documentsToo boo
 	var both errgroup.Group
 	both.Go(func() error {
 		return want.rows.Compare(func(emit func(expect.Line) error) error {
-			return expect.FoundRows(ctx, l.db, collection, emit)
+			return expect.FoundRows(ctx, l.DB, collection, emit)
 		}, rows)
 	})
 	if documentsToo {
 		both.Go(func() error {
 			return want.documents.Compare(func(emit func(expect.Line) error) error {
-				return expect.FoundDocuments(ctx, l.docs.Collection(collection), emit)
+				return expect.FoundDocuments(ctx, l.Docs.Collection(collection), emit)
 			}, documents)
 		})
 	}

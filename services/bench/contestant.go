@@ -23,7 +23,7 @@ import (
 // for each run, so that what it uses is measured as the workers' is.
 type helper struct {
 	name    string
-	lab     *lab
+	lab     *site
 	profile string // file; empty: none
 	last    *process
 }
@@ -38,7 +38,7 @@ func (h *helper) work(ctx context.Context) (counts, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.last, err = start(h.lab.folder, h.name, h.lab.env(), self, h.name, strconv.FormatInt(rev+1, 10), h.profile)
+	h.last, err = start(h.lab.Folder, h.name, h.lab.Env(), self, h.name, strconv.FormatInt(rev+1, 10), h.profile)
 	if err != nil {
 		return nil, err
 	}

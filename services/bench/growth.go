@@ -22,7 +22,7 @@ const fillDays = 182
 
 // growth measures one change in tables that grow.
 func (b *bench) growth(ctx context.Context) error {
-	return b.inLab(ctx, report(b.size), func(l *lab, p *platform) (err error) {
+	return b.inLab(ctx, report(b.size), func(l *site, p *platform) (err error) {
 		w, err := startWorkers(ctx, l, b.bin, each(1))
 		if err != nil {
 			return err
@@ -50,7 +50,7 @@ func (b *bench) growth(ctx context.Context) error {
 }
 
 // grown measures the change several times.
-func (b *bench) grown(ctx context.Context, l *lab, p *platform, w *workers, rows int64) error {
+func (b *bench) grown(ctx context.Context, l *site, p *platform, w *workers, rows int64) error {
 	g := grown{Rows: rows, Share: b.shares[0]}
 	for range b.rounds {
 		if err := p.revise(ctx, b.shares[0]); err != nil {
@@ -73,7 +73,7 @@ func (b *bench) grown(ctx context.Context, l *lab, p *platform, w *workers, rows
 
 // fill adds objects of another source with a row for each day, month by month,
 // until there are so many rows.
-func (l *lab) fill(ctx context.Context, from, to int64) error {
+func (l *site) fill(ctx context.Context, from, to int64) error {
 	if from == to {
 		return nil
 	}
@@ -82,27 +82,27 @@ func (l *lab) fill(ctx context.Context, from, to int64) error {
 		return err
 	}
 	first := last.AddDate(0, 0, 1-fillDays)
-	if _, err := l.db.Exec(ctx, `
+	if _, err := l.DB.Exec(ctx, `
 		INSERT INTO objects (source, type, key, depth, name, observed_at)
 		SELECT 'filler', 'ad', 'f' || n, 0, 'f' || n, now() FROM generate_series($1::bigint, $2::bigint) AS n`,
 		from/fillDays+1, to/fillDays); err != nil {
 		return err
 	}
 	for month := first.AddDate(0, 0, 1-first.Day()); !month.After(last); month = month.AddDate(0, 1, 0) {
-		if err := makeMonths(ctx, l.db, month.Format(time.DateOnly), month.Format(time.DateOnly)); err != nil {
+		if err := makeMonths(ctx, l.DB, month.Format(time.DateOnly), month.Format(time.DateOnly)); err != nil {
 			return err
 		}
 		if err := l.fillMonth(ctx, from/fillDays, maxDay(first, month), minDay(last, month.AddDate(0, 1, -1))); err != nil {
 			return err
 		}
 	}
-	_, err = l.db.Exec(ctx, `ANALYZE objects, stats`)
+	_, err = l.DB.Exec(ctx, `ANALYZE objects, stats`)
 	return err
 }
 
 // fillMonth gives the filling objects after some a row for each of the days.
-func (l *lab) fillMonth(ctx context.Context, after int64, from, to time.Time) error {
-	_, err := l.db.Exec(ctx, `
+func (l *site) fillMonth(ctx context.Context, after int64, from, to time.Time) error {
+	_, err := l.DB.Exec(ctx, `
 		INSERT INTO stats (object_id, day, dims, metrics, observed_at)
 		SELECT o.id, d::date, 'os=web', jsonb_build_object('clicks', o.id % 400 + 1, 'impressions', o.id % 9000 + 100, 'spend', o.id % 100 + 0.25), now()
 		FROM objects o, generate_series($1::date, $2::date, '1 day') AS d

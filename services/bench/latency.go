@@ -35,8 +35,8 @@ const (
 // latency measures small jobs one after the other: through an idle pipeline, and
 // while a backfill of the whole report runs.
 func (b *bench) latency(ctx context.Context) error {
-	return b.inLab(ctx, report(b.size), func(l *lab, big *platform) (err error) {
-		small, err := newPlatform(ctx, b.bin, l.folder, platformFlags{size: smallSize, accounts: []string{"acme", "globex"}})
+	return b.inLab(ctx, report(b.size), func(l *site, big *platform) (err error) {
+		small, err := newPlatform(ctx, b.bin, l.Folder, platformFlags{size: smallSize, accounts: []string{"acme", "globex"}})
 		if err != nil {
 			return err
 		}
@@ -54,8 +54,8 @@ func (b *bench) latency(ctx context.Context) error {
 }
 
 // addSmall writes the source of the small platform, whose report is like the big one's.
-func (l *lab) addSmall(p *platform) error {
-	text, err := os.ReadFile(filepath.Join(l.cfg.Sources, collection+".yaml"))
+func (l *site) addSmall(p *platform) error {
+	text, err := os.ReadFile(filepath.Join(l.Cfg.Sources, collection+".yaml"))
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (l *lab) addSmall(p *platform) error {
 			lines[i] = "  base_url: " + p.url()
 		}
 	}
-	return os.WriteFile(filepath.Join(l.cfg.Sources, smallName+".yaml"), []byte(strings.Join(lines, "\n")), 0o600)
+	return os.WriteFile(filepath.Join(l.Cfg.Sources, smallName+".yaml"), []byte(strings.Join(lines, "\n")), 0o600)
 }
 
 func (w *workers) latencies(ctx context.Context, b *bench, small, big *platform) error {
@@ -100,7 +100,7 @@ func (w *workers) latencies(ctx context.Context, b *bench, small, big *platform)
 
 // open reports whether a job has not ended.
 func (w *workers) open(ctx context.Context, id string) (open bool, err error) {
-	err = w.lab.db.QueryRow(ctx, `SELECT count(*) > 0 FROM jobs WHERE id = $1 AND state IN ('queued', 'running')`, id).Scan(&open)
+	err = w.lab.DB.QueryRow(ctx, `SELECT count(*) > 0 FROM jobs WHERE id = $1 AND state IN ('queued', 'running')`, id).Scan(&open)
 	return open, err
 }
 
@@ -139,7 +139,7 @@ func (w *workers) small(ctx context.Context, p *platform) (ms float64, err error
 // rev returns the rev of a document, 0 if there is none.
 func (w *workers) rev(ctx context.Context, id string) (int64, error) {
 	var d struct{ Rev int64 }
-	cursor, err := w.lab.docs.Collection(smallName).Find(ctx, bson.M{"_id": id}, options.Find().SetProjection(bson.M{"rev": 1}))
+	cursor, err := w.lab.Docs.Collection(smallName).Find(ctx, bson.M{"_id": id}, options.Find().SetProjection(bson.M{"rev": 1}))
 	if err != nil {
 		return 0, err
 	}
@@ -152,7 +152,7 @@ func (w *workers) rev(ctx context.Context, id string) (int64, error) {
 
 // agree fails unless every document is what the rows say, as `leat check` finds.
 func (w *workers) agree(ctx context.Context) error {
-	c, err := client.Open(ctx, w.lab.cfg)
+	c, err := client.Open(ctx, w.lab.Cfg)
 	if err != nil {
 		return err
 	}

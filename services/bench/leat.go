@@ -15,33 +15,34 @@ import (
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/rabbit"
 	"github.com/leatflow/leat/services/fetch"
+	"github.com/leatflow/leat/services/lab"
 )
 
 var stages = []string{"fetch", "delta", "annotate", "rollup"}
 
 // Workers are Leat's processes in a lab, with a connection to feed them.
 type workers struct {
-	lab    *lab
+	lab    *site
 	all    []*process
 	broker *rabbit.Broker
 }
 
 // startWorkers starts n processes of each stage, and waits until they are ready.
-func startWorkers(ctx context.Context, l *lab, bin string, count map[string]int, env ...string) (w *workers, err error) {
-	w = &workers{lab: l, broker: rabbit.New(l.cfg.RabbitMQ, func(string, error) {})}
+func startWorkers(ctx context.Context, l *site, bin string, count map[string]int, env ...string) (w *workers, err error) {
+	w = &workers{lab: l, broker: rabbit.New(l.Cfg.RabbitMQ, func(string, error) {})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.stop())
 		}
 	}()
-	env = append(l.env(), env...)
+	env = append(l.Env(), env...)
 	for _, stage := range stages {
 		for n := range count[stage] {
 			listen, err := freeAddress()
 			if err != nil {
 				return w, err
 			}
-			p, err := start(l.folder, fmt.Sprintf("%s-%d", stage, n+1), append(env, "LEAT_HTTP_LISTEN="+listen), filepath.Join(bin, "leat-"+stage))
+			p, err := start(l.Folder, fmt.Sprintf("%s-%d", stage, n+1), append(env, "LEAT_HTTP_LISTEN="+listen), filepath.Join(bin, "leat-"+stage))
 			if err != nil {
 				return w, err
 			}
@@ -62,20 +63,12 @@ func each(n int) map[string]int {
 	return map[string]int{"fetch": n, "delta": n, "annotate": n, "rollup": n}
 }
 
-func (l *lab) env() []string {
-	return []string{
-		"LEAT_POSTGRES_URL=" + l.cfg.Postgres.URL, "LEAT_RABBITMQ_URL=" + l.cfg.RabbitMQ.URL,
-		"LEAT_MONGODB_URL=" + l.cfg.MongoDB.URL, "LEAT_MONGODB_DATABASE=" + l.cfg.MongoDB.Database,
-		"LEAT_SOURCES=" + l.cfg.Sources, "LEAT_ARCHIVE=" + l.cfg.Archive, "LEAT_FETCH_ALLOW_NETWORKS=127.0.0.1",
-	}
-}
-
 // awaitReady waits until a worker says that it is ready.
 func (p *process) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for {
-		if _, err := call(ctx, "GET", "http://"+p.listen+"/readyz", nil); err == nil {
+		if _, err := lab.Call(ctx, "GET", "http://"+p.listen+"/readyz", nil); err == nil {
 			return nil
 		}
 		if err := p.pause(ctx, 5*time.Millisecond); err != nil {
@@ -135,7 +128,7 @@ func (w *workers) await(ctx context.Context, id string) (counts, error) {
 	for {
 		var state, reason string
 		var text []byte
-		err := w.lab.db.QueryRow(ctx, `
+		err := w.lab.DB.QueryRow(ctx, `
 			SELECT state, counts, coalesce(error, '') FROM jobs WHERE id = $1 AND state NOT IN ('queued', 'running')`, id).Scan(&state, &text, &reason)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
@@ -164,7 +157,7 @@ type counts map[string]int64
 
 // countsOf adds up the counts of a job and of those that it made.
 func (w *workers) countsOf(ctx context.Context, id string) (counts, error) {
-	rows, err := w.lab.db.Query(ctx, `
+	rows, err := w.lab.DB.Query(ctx, `
 		SELECT t.key || '.' || c.key, sum(c.value::bigint)::bigint
 		FROM jobs j, jsonb_each(j.counts) AS t, jsonb_each_text(t.value) AS c
 		WHERE j.id = $1 OR j.parent_id = $1 GROUP BY 1`, id)

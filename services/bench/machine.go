@@ -21,17 +21,17 @@ type machine struct {
 	Documents string  `json:"document_server"`
 }
 
-func (l *lab) machine(ctx context.Context) (m machine, err error) {
+func (l *site) machine(ctx context.Context) (m machine, err error) {
 	m = machine{Cores: runtime.NumCPU(), Go: runtime.Version(), Processor: fieldOf("/proc/cpuinfo", "model name")}
 	_, _ = fmt.Sscan(fieldOf("/proc/meminfo", "MemTotal"), &m.MemoryGB) // 0 where the kernel does not say
 	m.MemoryGB = float64(int(m.MemoryGB/1e5)) / 10
-	if err := l.db.QueryRow(ctx, `SHOW server_version`).Scan(&m.Postgres); err != nil {
+	if err := l.DB.QueryRow(ctx, `SHOW server_version`).Scan(&m.Postgres); err != nil {
 		return m, err
 	}
 	var overview struct {
 		Version string `json:"rabbitmq_version"`
 	}
-	if err := l.manage(ctx, "GET", "/api/overview", nil, &overview); err != nil {
+	if err := l.Manage(ctx, "GET", "/api/overview", nil, &overview); err != nil {
 		return m, err
 	}
 	m.RabbitMQ = overview.Version
@@ -39,7 +39,7 @@ func (l *lab) machine(ctx context.Context) (m machine, err error) {
 		Version  string
 		FerretDB struct{ Version string } `bson:"ferretdb"`
 	}
-	err = l.docs.RunCommand(ctx, bson.D{{Key: "buildInfo", Value: 1}}).Decode(&build)
+	err = l.Docs.RunCommand(ctx, bson.D{{Key: "buildInfo", Value: 1}}).Decode(&build)
 	m.Documents = "MongoDB " + build.Version
 	if build.FerretDB.Version != "" {
 		m.Documents = "FerretDB " + build.FerretDB.Version + " on DocumentDB"

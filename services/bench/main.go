@@ -16,6 +16,8 @@ import (
 	"os/signal"
 	"slices"
 	"syscall"
+
+	"github.com/leatflow/leat/services/lab"
 )
 
 func main() {
@@ -37,7 +39,7 @@ func benchmark(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	s, err := serversOfEnvironment()
+	s, err := lab.ServersOfEnvironment()
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/leatflow/leat/services/lab"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -54,13 +55,13 @@ func difference(now, before map[string]int64) map[string]int64 {
 const publishedAfter = 11 * time.Second
 
 // serverCounts reads the counts, when all that was done is in them.
-func (l *lab) serverCounts(ctx context.Context) (c serverCounts, err error) {
+func (l *site) serverCounts(ctx context.Context) (c serverCounts, err error) {
 	if err := sleep(ctx, publishedAfter); err != nil {
 		return c, err
 	}
 	var transactions, inserted, updated, deleted int64
-	if err := l.db.QueryRow(ctx, `
-		SELECT xact_commit + xact_rollback, tup_inserted, tup_updated, tup_deleted FROM pg_stat_database WHERE datname = $1`, l.name).
+	if err := l.DB.QueryRow(ctx, `
+		SELECT xact_commit + xact_rollback, tup_inserted, tup_updated, tup_deleted FROM pg_stat_database WHERE datname = $1`, l.Name).
 		Scan(&transactions, &inserted, &updated, &deleted); err != nil {
 		return c, err
 	}
@@ -69,7 +70,7 @@ func (l *lab) serverCounts(ctx context.Context) (c serverCounts, err error) {
 		Name  string
 		Stats struct{ Publish int64 } `json:"message_stats"`
 	}
-	if err := l.manage(ctx, "GET", "/api/queues/"+l.name, nil, &queues); err != nil {
+	if err := l.Manage(ctx, "GET", "/api/queues/"+l.Name, nil, &queues); err != nil {
 		return c, err
 	}
 	c.Messages = map[string]int64{}
@@ -80,9 +81,9 @@ func (l *lab) serverCounts(ctx context.Context) (c serverCounts, err error) {
 }
 
 // lastRev returns the highest rev of all documents, 0 when there are none.
-func (l *lab) lastRev(ctx context.Context) (int64, error) {
+func (l *site) lastRev(ctx context.Context) (int64, error) {
 	var top struct{ Rev int64 }
-	err := l.docs.Collection(collection).FindOne(ctx, bson.M{}, options.FindOne().SetSort(bson.M{"rev": -1})).Decode(&top)
+	err := l.Docs.Collection(collection).FindOne(ctx, bson.M{}, options.FindOne().SetSort(bson.M{"rev": -1})).Decode(&top)
 	if err == mongo.ErrNoDocuments { //nolint:errorlint // the driver returns it as it is
 		return 0, nil
 	}
@@ -90,8 +91,8 @@ func (l *lab) lastRev(ctx context.Context) (int64, error) {
 }
 
 // writtenSince counts the documents with a rev above one.
-func (l *lab) writtenSince(ctx context.Context, rev int64) (int64, error) {
-	return l.docs.Collection(collection).CountDocuments(ctx, bson.M{"rev": bson.M{"$gt": rev}})
+func (l *site) writtenSince(ctx context.Context, rev int64) (int64, error) {
+	return l.Docs.Collection(collection).CountDocuments(ctx, bson.M{"rev": bson.M{"$gt": rev}})
 }
 
 // collection is the source's, in MongoDB.
@@ -106,7 +107,7 @@ type subject interface {
 }
 
 // measure has a subject work once, and says what it took.
-func (b *bench) measure(ctx context.Context, l *lab, s subject, platform *platform, label string) (r run, err error) {
+func (b *bench) measure(ctx context.Context, l *site, s subject, platform *platform, label string) (r run, err error) {
 	var before serverCounts
 	if b.counting() {
 		if before, err = l.serverCounts(ctx); err != nil {
@@ -126,7 +127,7 @@ func (b *bench) measure(ctx context.Context, l *lab, s subject, platform *platfo
 	for _, p := range s.processes() {
 		p.forgetPeak()
 	}
-	start, err := usageNow(l.name, append(s.processes(), platform.process)...)
+	start, err := usageNow(l.Name, append(s.processes(), platform.process)...)
 	if err != nil {
 		return r, err
 	}
@@ -136,7 +137,7 @@ func (b *bench) measure(ctx context.Context, l *lab, s subject, platform *platfo
 		return r, err
 	}
 	r.Seconds = rounded(time.Since(began).Seconds(), 1000)
-	end, err := usageNow(l.name, append(s.processes(), platform.process)...)
+	end, err := usageNow(l.Name, append(s.processes(), platform.process)...)
 	if err != nil {
 		return r, err
 	}
@@ -164,8 +165,8 @@ const pgerrcodeNotAllowed = "42501"
 
 // quiet has PostgreSQL write out what earlier runs left it to write, so that no
 // run pays for the one before.
-func (l *lab) quiet(ctx context.Context) error {
-	_, err := l.db.Exec(ctx, `CHECKPOINT`)
+func (l *site) quiet(ctx context.Context) error {
+	_, err := l.DB.Exec(ctx, `CHECKPOINT`)
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == pgerrcodeNotAllowed {
 		return nil // a user who may not: the runs are a little less alike
 	}
@@ -194,7 +195,7 @@ func (b *bench) profile(ctx context.Context, all []*process, label string) func(
 	failed := make(chan error, len(all))
 	for _, p := range all {
 		go func() {
-			profile, err := call(ctx, "GET", fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", p.listen, profileSeconds), nil)
+			profile, err := lab.Call(ctx, "GET", fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", p.listen, profileSeconds), nil)
 			if err == nil {
 				err = os.WriteFile(filepath.Join(b.profiles, label+"-"+p.name+".pprof"), profile, 0o600)
 			}

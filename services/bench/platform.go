@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/leatflow/leat/services/bench/expect"
+	"github.com/leatflow/leat/services/lab"
 )
 
 // The days of the report: two weeks over the turn of a half-year.
@@ -61,13 +62,13 @@ func (p *platform) url() string { return "http://" + p.listen }
 // revise restates a share of all numbers.
 func (p *platform) revise(ctx context.Context, share string) error {
 	p.state += " " + share
-	_, err := call(ctx, http.MethodPost, p.url()+"/admin/revise?share="+share, nil)
+	_, err := lab.Call(ctx, http.MethodPost, p.url()+"/admin/revise?share="+share, nil)
 	return err
 }
 
 // fault sets what goes wrong: name=value, or nothing.
 func (p *platform) fault(ctx context.Context, fault string) error {
-	_, err := call(ctx, http.MethodPost, p.url()+"/admin/faults?"+fault, nil)
+	_, err := lab.Call(ctx, http.MethodPost, p.url()+"/admin/faults?"+fault, nil)
 	return err
 }
 

@@ -47,7 +47,7 @@ func (b *bench) slow(ctx context.Context, n int) (seconds float64, err error) {
 	names := strings.Join(accounts, ",")
 	flags := platformFlags{size: "1KB", accounts: accounts, now: platformNow}
 	change := []string{"[acme, globex]", "[" + names + "]", "lookback: 30d", "slice: 1d\n    lookback: 30d"}
-	err = b.inLab(ctx, flags, func(l *lab, p *platform) (err error) {
+	err = b.inLab(ctx, flags, func(l *site, p *platform) (err error) {
 		w, err := startWorkers(ctx, l, b.bin, map[string]int{"fetch": n, "delta": 1, "annotate": 1, "rollup": 1}, "LEAT_FETCH_SLOTS=1")
 		if err != nil {
 			return err

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,10 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/leatflow/leat/pkg/event"
-	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/rabbit"
-	"github.com/leatflow/leat/services/fetch"
 )
 
 // A group are the messages of a job, from one stage to one queue, that the ledger
@@ -101,9 +97,11 @@ func (k *check) messages(ctx context.Context) error {
 	}
 	for len(lost) > 0 && k.what.Repair {
 		n := leading(lost, func(g group) string { return g.job })
-		if err := k.publishAgain(ctx, lost[:n]); err != nil {
-			return fmt.Errorf("publish messages of job %s again: %w", lost[0].job, err)
+		r := Repair{Job: lost[0].job, Source: lost[0].source}
+		if r.Messages, _, err = k.publishAgain(ctx, r.Job); err != nil {
+			return fmt.Errorf("publish messages of job %s again: %w", r.Job, err)
 		}
+		k.Repairs = append(k.Repairs, r)
 		lost = lost[n:]
 	}
 	return nil
@@ -119,7 +117,7 @@ func (g group) difference() Difference {
 		fate = "it has ended as " + g.state + " without them"
 	}
 	return whole(g.source+" job "+g.job, what+", which the ledger waits for, are in no queue, and no worker holds them: "+fate+
-		"; --repair publishes them again, or submit the job again with another id")
+		"; `leat resume "+g.job+"` or --repair publishes them again")
 }
 
 // unknown notes that the broker did not say what it holds.
@@ -165,81 +163,3 @@ func (k *check) readyOrHeld(ctx context.Context) ([]Queue, error) {
 // counted is how long it takes at most until the management API has counted anew
 // what workers hold: its statistics are up to five seconds old.
 const counted = 10 * time.Second
-
-// windowSize is how many messages are published at once.
-const windowSize = 500
-
-// publishAgain publishes the messages of a job that nobody holds: those whose
-// bodies the ledger has, the job itself, and instead of parts the slices that
-// they were cut from, which fetch cuts again. Who has done one of them meanwhile
-// finds it in the ledger.
-func (k *check) publishAgain(ctx context.Context, lost []group) error {
-	r := Repair{Job: lost[0].job, Source: lost[0].source}
-	if err := k.reopen(ctx, r.Job); err != nil {
-		return err
-	}
-	var window []pipeline.Envelope
-	flush := func() error {
-		r.Messages += len(window)
-		err := k.publish(ctx, window)
-		window = window[:0]
-		return err
-	}
-	rows, err := k.db.Query(ctx, `
-		WITH asked AS (SELECT id FROM jobs WHERE id = $1), `+missing+`
-		SELECT o FROM missing m JOIN ledger l ON l.stage = m.stage AND l.message_id = m.cause, jsonb_array_elements(l.outputs) AS o
-		WHERE o ->> 'id' = m.id`, r.Job)
-	if err != nil {
-		return err
-	}
-	var text []byte
-	if _, err := pgx.ForEachRow(rows, []any{&text}, func() error {
-		var e pipeline.Envelope
-		if err := json.Unmarshal(text, &e); err != nil {
-			return err
-		}
-		if window = append(window, e); len(window) < windowSize {
-			return nil
-		}
-		return flush()
-	}); err != nil {
-		return err
-	}
-	if lost[0].stage == "" {
-		own, err := k.ownMessage(ctx, r.Job)
-		if err != nil {
-			return err
-		}
-		window = append(window, own)
-	}
-	err = flush()
-	k.Repairs = append(k.Repairs, r)
-	return err
-}
-
-// reopen has a job that has ended run on, and the slices begin again whose parts
-// are missing.
-func (k *check) reopen(ctx context.Context, job string) error {
-	return pgx.BeginFunc(ctx, k.db, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `
-			UPDATE jobs SET state = 'running', finished_at = NULL, error = NULL WHERE id = $1 AND state NOT IN ('queued', 'running')`, job); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, `
-			WITH asked AS (SELECT id FROM jobs WHERE id = $1), `+missing+`
-			UPDATE ledger l SET state = 'started' FROM missing m
-			WHERE l.stage = m.stage AND l.message_id = m.cause AND l.state = 'done' AND l.stage = $2 AND l.outputs = '[]'`, job, fetch.Name)
-		return err
-	})
-}
-
-// ownMessage is a job's own message, as it was when it was named.
-func (k *check) ownMessage(ctx context.Context, job string) (pipeline.Envelope, error) {
-	e := pipeline.Envelope{ID: job, Kind: event.KindJob, Queue: rabbit.Fetch, Job: job, At: time.Now()}
-	if err := k.db.QueryRow(ctx, `SELECT params FROM jobs WHERE id = $1`, job).Scan(&e.Body); err != nil {
-		return e, err
-	}
-	asked, err := fetch.ParseJob(e.Body)
-	e.Priority = asked.Priority()
-	return e, err
-}

@@ -10,7 +10,7 @@ import (
 	"github.com/leatflow/leat/pkg/rabbit"
 )
 
-const lostText = ", which the ledger waits for, are in no queue, and no worker holds them: it can never end; --repair publishes them again, or submit the job again with another id"
+const lostText = ", which the ledger waits for, are in no queue, and no worker holds them: it can never end; `leat resume " + openJob + "` or --repair publishes them again"
 
 // lose writes a job whose slice cut two parts; delta has done one of them, and
 // says what follows. Of rows what is not named is not there.

@@ -44,6 +44,7 @@ func (s *Stage) Handle(ctx context.Context, in pipeline.Batch) ([]pipeline.Envel
 	if err := makeParents(ctx, s.DB, parts); err != nil {
 		return nil, err
 	}
+	pipeline.Point("parents")
 	byID := make(map[string]*Part, len(parts))
 	for i, d := range in {
 		byID[d.ID] = parts[i]

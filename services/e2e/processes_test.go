@@ -183,13 +183,19 @@ const adsJob = `{"source":"ads","mode":"backfill","from":"2026-03-01","to":"2026
 // revise restates a share of the platform's numbers.
 func revise(t *testing.T, platform *httptest.Server, share string) {
 	t.Helper()
-	r, err := platform.Client().Post(platform.URL+"/admin/revise?share="+share, "", nil)
+	ask(t, platform, "revise?share="+share)
+}
+
+// ask asks the platform's administrator for something.
+func ask(t *testing.T, platform *httptest.Server, what string) {
+	t.Helper()
+	r, err := platform.Client().Post(platform.URL+"/admin/"+what, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = r.Body.Close()
 	if r.StatusCode != 200 {
-		t.Fatalf("revise: %s", r.Status)
+		t.Fatalf("%s: %s", what, r.Status)
 	}
 }
 

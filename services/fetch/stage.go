@@ -181,6 +181,7 @@ func (s *Stage) slice(ctx context.Context, d pipeline.Delivery) error {
 	if err != nil {
 		return err
 	}
+	pipeline.Point("answered")
 	defer file.Close() //nolint:errcheck // it is only read
 	parts, counts, err := s.cut(ctx, d, slice, src, a, file)
 	if _, malformed := errors.AsType[*source.FormError](err); malformed {
@@ -189,6 +190,7 @@ func (s *Stage) slice(ctx context.Context, d pipeline.Delivery) error {
 	if err != nil {
 		return err
 	}
+	pipeline.Point("cut")
 	var results []postgres.Result
 	_, err = postgres.Once(ctx, s.DB, Name, pipeline.Batch{d}, func(tx pgx.Tx, _ pipeline.Batch) ([]postgres.Result, error) {
 		if slice.Refresh {
@@ -323,6 +325,7 @@ func (s *Stage) publish(ctx context.Context, parts <-chan pipeline.Envelope) err
 		if err := s.Sink.Publish(ctx, window); err != nil {
 			return err
 		}
+		pipeline.Point("part")
 	}
 	return nil
 }

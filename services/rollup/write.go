@@ -90,17 +90,23 @@ func (s *Stage) writeDue(ctx context.Context, settled []string) (objects int, er
 		if err := tx.QueryRow(ctx, `SELECT nextval('rev')`).Scan(&c.rev); err != nil {
 			return err
 		}
+		pipeline.Point("rev")
 		if err := s.compute(ctx, tx, c); err != nil {
 			return err
 		}
+		pipeline.Point("computed")
 		if err := s.send(ctx, c); err != nil {
 			return err
 		}
+		pipeline.Point("written")
 		if err := s.announce(ctx, c); err != nil {
 			return err
 		}
+		pipeline.Point("announced")
 		written = len(c.docs)
-		return forget(ctx, tx, c)
+		err = forget(ctx, tx, c)
+		pipeline.Point("forgotten")
+		return err
 	})
 	if err == nil && written > 0 && s.Count != nil {
 		s.Count("documents.written", written)
@@ -200,6 +206,7 @@ func (s *Stage) bulk(ctx context.Context, docs []*Document, rev int64) (bulkOutc
 	if err != nil {
 		return out, err
 	}
+	pipeline.Point("bulk")
 	if out.newer, err = out.update(ctx, collection, append(update, standing...), rev); err != nil {
 		return out, err
 	}
