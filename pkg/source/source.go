@@ -39,6 +39,8 @@ type Accounts []Account
 type HTTP struct {
 	BaseURL string        `yaml:"base_url"` // ${NAME} is taken from the environment when a request is made
 	Timeout time.Duration `yaml:"timeout"`  // of connect, of the header, and of each silence within the body; default 30s
+	Hosts   []string      `yaml:"hosts"`    // besides base_url's: they may be asked with the same credentials
+	Auth    *Auth         `yaml:"auth"`
 }
 
 // Fetch says what is asked of the source.

@@ -51,6 +51,7 @@ func (v *validator) validate() {
 	v.name("source", v.Name)
 	v.zones()
 	v.http()
+	v.auth()
 	v.report()
 	v.oneOf("stats.kind", v.Stats.Kind, KindTotal, KindHour, KindCount)
 	v.oneOf("stats.absent", v.Stats.Absent, AbsentKeep, AbsentZero)

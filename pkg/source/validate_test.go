@@ -32,7 +32,7 @@ func TestAllMistakesOfAFileAreToldAtOnce(t *testing.T) {
 2:11: timezone: found "Europe/Berln"; it must be the name of a time zone, such as Europe/Berlin or UTC
 3:1: accunts: unknown key; did you mean accounts? allowed: source, timezone, accounts, http, fetch, records, stats, annotate, rollup
 4:18: http.base_url: found "ftp://x"; it must be an address such as https://api.example.com/v1, without ? and #
-4:27: http.auth: not supported by this version; allowed: base_url, timeout
+4:42: http.auth.bearer: holds no ${NAME} or ${file:/path}; a secret is taken from fetch's environment or a file, and never written here
 5:1: schedule: not supported by this version; allowed: source, timezone, accounts, http, fetch, records, stats, annotate, rollup
 7:18: fetch.report.path: found {acount}; did you mean {account}? allowed: {account}, {from}, {to}
 7:45: fetch.report.lookback: found "30"; it must be a number of days such as 30d, from 1d to 36500d

@@ -19,7 +19,7 @@ const maxText = 1 << 20 // bytes of a source file
 // not know yet.
 var later = map[string][]string{
 	"":      {"feeds", "schedule"},
-	"http":  {"auth", "rate"},
+	"http":  {"rate"},
 	"fetch": {"changes", "pages", "poll", "stream"},
 }
 

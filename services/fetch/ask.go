@@ -1,19 +1,13 @@
 package fetch
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/leatflow/leat/pkg/event"
 	"github.com/leatflow/leat/pkg/pipeline"
@@ -27,37 +21,36 @@ func address(s event.Slice, src *source.Source) string {
 	}
 	path := strings.NewReplacer(
 		"{account}", url.QueryEscape(s.Account), "{from}", s.From, "{to}", s.To).Replace(src.Fetch.Report.Path)
-	return strings.TrimSuffix(os.ExpandEnv(src.HTTP.BaseURL), "/") + path
+	return baseURL(src) + path
+}
+
+func baseURL(src *source.Source) string {
+	return strings.TrimSuffix(os.ExpandEnv(src.HTTP.BaseURL), "/")
 }
 
 // formatOf is the format of an answer: what the address's name says, else what
 // the source file does.
-func formatOf(address string, src *source.Source) string {
-	u, err := url.Parse(address)
-	if err == nil {
-		name := strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(u.Path), ".gz"), ".zst")
-		ext := strings.TrimPrefix(filepath.Ext(name), ".")
-		if ext == "jsonl" {
-			ext = "ndjson"
-		}
-		if slices.Contains([]string{"json", "ndjson", "csv", "tsv"}, ext) {
-			return ext
-		}
+func formatOf(u *url.URL, src *source.Source) string {
+	name := strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(u.Path), ".gz"), ".zst")
+	ext := strings.TrimPrefix(filepath.Ext(name), ".")
+	if ext == "jsonl" {
+		ext = "ndjson"
+	}
+	if slices.Contains([]string{"json", "ndjson", "csv", "tsv"}, ext) {
+		return ext
 	}
 	return src.Fetch.Report.Format
 }
 
-// open opens what is at an address: http, https, or a file below the allowed folders.
-func (s *Stage) open(ctx context.Context, address string, src *source.Source) (io.ReadCloser, error) {
+// parseAddress reads an address: http, https, or a file.
+func parseAddress(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, pipeline.Permanent(fmt.Errorf("url: %q is not an address: %w", address, err))
 	}
 	switch u.Scheme {
-	case "http", "https":
-		return get(ctx, address, src.HTTP.Timeout)
-	case "file":
-		return s.openFile(u)
+	case "http", "https", "file":
+		return u, nil
 	}
 	return nil, pipeline.Permanent(fmt.Errorf("url: found %q; %s are allowed", address, strings.Join(schemes, ", ")))
 }
@@ -96,94 +89,4 @@ func (s *Stage) allowed(path string) bool {
 		}
 		return false
 	})
-}
-
-// get asks a source over HTTP. A source that is away or busy is asked again
-// later, and uses up no attempt; an answer that says the request is wrong is
-// final.
-func get(ctx context.Context, address string, timeout time.Duration) (io.ReadCloser, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stall := time.AfterFunc(timeout, func() { cancel(fmt.Errorf("the source was silent for %s", timeout)) })
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		cancel(nil)
-		return nil, pipeline.Permanent(fmt.Errorf("url: %w", err))
-	}
-	request.Header.Set("User-Agent", "leat")
-	response, err := client.Do(request)
-	if err != nil {
-		cause := context.Cause(ctx)
-		cancel(nil)
-		stall.Stop()
-		if cause != nil {
-			err = errors.Join(err, cause)
-		}
-		return nil, pipeline.Later(fmt.Errorf("the source is away: %w", err), 10*time.Second)
-	}
-	if err := statusError(response); err != nil {
-		cancel(nil)
-		stall.Stop()
-		_ = response.Body.Close()
-		return nil, err
-	}
-	return &body{ReadCloser: response.Body, ctx: ctx, cancel: cancel, stall: stall, timeout: timeout}, nil
-}
-
-// client leaves gzip alone: an answer is kept as it was received.
-var client = &http.Client{Transport: &http.Transport{
-	Proxy:              http.ProxyFromEnvironment,
-	DialContext:        (&net.Dialer{Timeout: 30 * time.Second}).DialContext,
-	DisableCompression: true, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute,
-}}
-
-func statusError(r *http.Response) error {
-	if r.StatusCode == http.StatusOK {
-		return nil
-	}
-	said, _ := io.ReadAll(io.LimitReader(r.Body, 300))
-	err := fmt.Errorf("%s answered %s: %.300q", r.Request.URL.Redacted(), r.Status, said)
-	switch r.StatusCode {
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout,
-		http.StatusRequestTimeout, http.StatusTooEarly:
-		return pipeline.Later(err, retryAfter(r.Header.Get("Retry-After")))
-	}
-	if r.StatusCode >= 500 {
-		return pipeline.Paced(err)
-	}
-	return pipeline.Permanent(err)
-}
-
-// retryAfter reads the header of that name: seconds or a date.
-func retryAfter(header string) time.Duration {
-	if seconds, err := strconv.Atoi(header); err == nil {
-		return time.Duration(seconds) * time.Second
-	}
-	if at, err := http.ParseTime(header); err == nil {
-		return time.Until(at)
-	}
-	return 10 * time.Second
-}
-
-// A body is an answer that must not fall silent for longer than timeout.
-type body struct {
-	io.ReadCloser
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
-	stall   *time.Timer
-	timeout time.Duration
-}
-
-func (b *body) Read(p []byte) (int, error) {
-	b.stall.Reset(b.timeout)
-	n, err := b.ReadCloser.Read(p)
-	if cause := context.Cause(b.ctx); err != nil && cause != nil {
-		err = errors.Join(err, cause)
-	}
-	return n, err
-}
-
-func (b *body) Close() error {
-	b.stall.Stop()
-	b.cancel(nil)
-	return b.ReadCloser.Close()
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,12 +37,26 @@ func verdict(err error) string {
 	return "again"
 }
 
+// ask asks at an address, as nobody in particular.
+func ask(t *testing.T, address string, timeout time.Duration) (io.ReadCloser, error) {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := get(t.Context(), question{url: u, timeout: timeout})
+	if err != nil {
+		return nil, err
+	}
+	return response.Body, nil
+}
+
 func TestWhatASourceAnswersByItsStatus(t *testing.T) {
 	for _, c := range []struct {
 		status int
 		want   string
 	}{
-		{200, "none"}, {404, "permanent"}, {401, "permanent"}, {400, "permanent"}, {304, "permanent"},
+		{200, "none"}, {404, "permanent"}, {401, "again"}, {400, "permanent"}, {304, "permanent"},
 		{408, "later"}, {429, "later"}, {503, "later"}, {502, "later"}, {504, "later"}, {500, "again"}, {501, "again"},
 	} {
 		source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -50,7 +65,7 @@ func TestWhatASourceAnswersByItsStatus(t *testing.T) {
 				fmt.Fprint(w, "quota used up")
 			}
 		}))
-		body, err := get(t.Context(), source.URL, time.Minute)
+		body, err := ask(t, source.URL, time.Minute)
 		if err == nil {
 			_ = body.Close()
 		}
@@ -82,7 +97,7 @@ func TestRetryAfter(t *testing.T) {
 func TestASourceThatIsAwayIsAskedLater(t *testing.T) {
 	source := httptest.NewServer(http.NotFoundHandler())
 	source.Close()
-	if _, err := get(t.Context(), source.URL, time.Minute); verdict(err) != "later" {
+	if _, err := ask(t, source.URL, time.Minute); verdict(err) != "later" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -93,7 +108,7 @@ func TestACutAnswerIsAnErrorToTryAgain(t *testing.T) {
 		fmt.Fprint(w, `{"ads":[`)
 	}))
 	defer source.Close()
-	body, err := get(t.Context(), source.URL, time.Minute)
+	body, err := ask(t, source.URL, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +139,7 @@ func TestSilenceEndsARequest(t *testing.T) {
 			}))
 			defer source.Close()
 			defer close(over)
-			body, err := get(t.Context(), source.URL, 50*time.Millisecond)
+			body, err := ask(t, source.URL, 50*time.Millisecond)
 			if first == "" {
 				if verdict(err) != "later" || !strings.Contains(err.Error(), "silent for 50ms") {
 					t.Errorf("got %v", err)
@@ -152,7 +167,7 @@ func TestASlowAnswerThatIsNotSilentComesThrough(t *testing.T) {
 		}
 	}))
 	defer source.Close()
-	body, err := get(t.Context(), source.URL, 300*time.Millisecond)
+	body, err := ask(t, source.URL, 300*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,9 +230,12 @@ func TestFiles(t *testing.T) {
 				c.folders = []string{inside}
 			}
 			s := &Stage{Files: c.folders}
-			file, err := s.open(t.Context(), c.url, src)
+			u, err := parseAddress(c.url)
 			if err == nil {
-				defer file.Close()
+				var file io.ReadCloser
+				if file, err = s.open(t.Context(), u, "", src); err == nil {
+					defer file.Close()
+				}
 			}
 			switch {
 			case c.says == "" && err != nil:
@@ -268,7 +286,11 @@ func TestTheFormatIsWhatTheNameSaysElseTheSourceFile(t *testing.T) {
 		"http://a.example/r": "ndjson", "http://a.example/a.json": "json", "http://a.example/a.JSON.gz?x=a.csv": "json",
 		"http://a.example/a.csv.zst": "csv", "http://a.example/a.jsonl": "ndjson", "file:///a/b.tsv": "tsv", "http://a.example/a.exe": "ndjson",
 	} {
-		if got := formatOf(address, src); got != want {
+		u, err := url.Parse(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := formatOf(u, src); got != want {
 			t.Errorf("%s: %s, want %s", address, got, want)
 		}
 	}

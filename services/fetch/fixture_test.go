@@ -29,6 +29,7 @@ type bench struct {
 	*Stage
 	t        testing.TB
 	mu       sync.Mutex
+	url      string // of the source
 	answer   func(w http.ResponseWriter, r *http.Request)
 	requests []string
 	sink     *sink
@@ -55,12 +56,27 @@ func newBench(t testing.TB) *bench {
 	if err := os.MkdirAll(b.Folder, 0o750); err != nil {
 		t.Fatal(err)
 	}
-	text := fmt.Sprintf("%shttp: {base_url: %q}\nfetch: {report: {path: '/r?from={from}&to={to}', lookback: 2d}}\n%s", head, source.URL, tail)
-	if err := os.WriteFile(filepath.Join(b.Folder, "ads.yaml"), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	b.url = source.URL
+	b.source("", "report: {path: '/r?from={from}&to={to}', lookback: 2d}")
 	b.says(`{"ads":[{"id":"a1","date":"2026-11-13","clicks":3},{"id":"a2","date":"2026-11-13","clicks":4}]}`)
 	return b
+}
+
+// source writes the source file: what is in http besides base_url, and in fetch.
+func (b *bench) source(settings, fetch string, more ...string) {
+	b.t.Helper()
+	text := fmt.Sprintf("%shttp: {base_url: %q, %s}\nfetch: {%s}\n%s%s", head, b.url, settings, fetch, strings.Join(more, ""), tail)
+	if err := os.WriteFile(filepath.Join(b.Folder, "ads.yaml"), []byte(text), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// another returns the stage of another process on the same servers.
+func (b *bench) another() *Stage {
+	return &Stage{
+		DB: b.DB, Sources: catalog.New(b.DB), Archive: b.Archive, Sink: b.sink,
+		Folder: b.Folder, Self: b.Self, Next: b.Next, Log: zap.NewNop(),
+	}
 }
 
 // ServeHTTP is the source.
