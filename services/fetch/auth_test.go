@@ -194,11 +194,14 @@ func TestATokenIsAskedForOnceByAllProcesses(t *testing.T) {
 	b.url = platform(t, func(*demosource.Config) {})
 	b.source(fmt.Sprintf(oauth, b.url, ""), reports, ofACME)
 	for round := range 2 {
+		var slices [8]pipeline.Envelope
+		for i := range slices {
+			slices[i] = b.slice(`{"source":"ads"}`)
+		}
 		var all sync.WaitGroup
-		for range 8 {
-			slice, stage := b.slice(`{"source":"ads"}`), b.another()
+		for _, slice := range slices {
 			all.Go(func() {
-				if _, err := stage.Handle(t.Context(), pipeline.Batch{{Envelope: slice}}); err != nil {
+				if _, err := b.another().Handle(t.Context(), pipeline.Batch{{Envelope: slice}}); err != nil {
 					t.Error(err)
 				}
 			})
