@@ -30,6 +30,9 @@ func (s *Source) explainFetch(b *strings.Builder) {
 		fmt.Fprintf(b, "  %s%s; the answer is %s\n", strings.TrimSuffix(s.HTTP.BaseURL, "/"), r.Path, r.Format)
 		fmt.Fprintf(b, "  a backfill asks for the last %s%s\n", count(int(r.Lookback), "day"), slicing(r))
 	}
+	if s.Fetch.Pages != nil {
+		fmt.Fprintf(b, "  an answer is a page; the next is %s\n", s.Fetch.Pages.explain())
+	}
 	if s.HTTP.Auth != nil {
 		fmt.Fprintf(b, "  it says who it is by %s\n", s.HTTP.Auth.explain())
 	}

@@ -19,6 +19,8 @@ func (d *decoder) scalar(n *yaml.Node, path string, v any) bool {
 		*v = d.text(n, path, "text")
 	case *bool:
 		d.boolean(n, path, v)
+	case *int:
+		d.number(n, path, v)
 	case *time.Duration:
 		d.duration(n, path, v)
 	case *Days:
@@ -42,6 +44,17 @@ func (d *decoder) boolean(n *yaml.Node, path string, v *bool) {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" || n.Decode(v) != nil {
 		d.failf(path, "%s; allowed: true, false", describe(n))
 	}
+}
+
+const maxNumber = 1_000_000
+
+func (d *decoder) number(n *yaml.Node, path string, v *int) {
+	count, err := strconv.Atoi(n.Value)
+	if n.Kind != yaml.ScalarNode || err != nil || count < 0 || count > maxNumber {
+		d.failf(path, "%s; it must be a whole number from 0 to %d", describe(n), maxNumber)
+		return
+	}
+	*v = count
 }
 
 func (d *decoder) duration(n *yaml.Node, path string, v *time.Duration) {

@@ -46,6 +46,7 @@ type HTTP struct {
 // Fetch says what is asked of the source.
 type Fetch struct {
 	Report Report `yaml:"report"`
+	Pages  *Pages `yaml:"pages"` // absent: an answer is all there is
 }
 
 // A Report is an answer that holds everything about an account and some days.

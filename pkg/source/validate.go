@@ -53,6 +53,7 @@ func (v *validator) validate() {
 	v.http()
 	v.auth()
 	v.report()
+	v.pages()
 	v.oneOf("stats.kind", v.Stats.Kind, KindTotal, KindHour, KindCount)
 	v.oneOf("stats.absent", v.Stats.Absent, AbsentKeep, AbsentZero)
 	if v.Stats.Kind == KindCount && v.Stats.Absent == AbsentZero {

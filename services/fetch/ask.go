@@ -21,7 +21,7 @@ func address(s event.Slice, src *source.Source) string {
 	}
 	path := strings.NewReplacer(
 		"{account}", url.QueryEscape(s.Account), "{from}", s.From, "{to}", s.To).Replace(src.Fetch.Report.Path)
-	return baseURL(src) + path
+	return paged(baseURL(src)+path, src.Fetch.Pages, s.Page)
 }
 
 func baseURL(src *source.Source) string {

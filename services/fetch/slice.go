@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -20,45 +21,67 @@ import (
 )
 
 // slice asks for a slice, or takes the answer that an earlier try had, cuts it
-// and publishes its parts.
-func (s *Stage) slice(ctx context.Context, d pipeline.Delivery) error {
+// and publishes its parts. What follows is the slice of the next page.
+func (s *Stage) slice(ctx context.Context, d pipeline.Delivery) ([]pipeline.Envelope, error) {
 	slice, err := pipeline.Decode[event.Slice](d.Envelope)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	src, err := s.Sources.Get(ctx, slice.Version)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if done, err := isDone(ctx, s.DB, d.ID); done || err != nil {
-		return err // its parts were confirmed before its row was committed
+	if out, done, err := recall(ctx, s.DB, d.ID); done || err != nil {
+		return out, err // its parts were confirmed before its row was committed
+	}
+	if err := s.checkPage(ctx, d, slice, src); err != nil {
+		return nil, err
 	}
 	a, file, err := s.answer(ctx, d, slice, src)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer file.Close() //nolint:errcheck // it is only read
-	parts, counts, err := s.cut(ctx, d, slice, src, a, file)
+	cut, err := s.cut(ctx, d, slice, src, a, file)
+	if err == nil {
+		cut.next, err = after(ctx, d, slice, src, a, file, cut.records)
+	}
 	if _, malformed := errors.AsType[*source.FormError](err); malformed {
-		return s.refuse(ctx, d, a, err)
+		return nil, s.refuse(ctx, d, a, err)
+	}
+	if err == nil {
+		err = s.checkRepeated(ctx, d, slice, a, cut.records)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var results []postgres.Result
-	_, err = postgres.Once(ctx, s.DB, Name, pipeline.Batch{d}, func(tx pgx.Tx, _ pipeline.Batch) ([]postgres.Result, error) {
+	return s.finish(ctx, d, slice, a, cut)
+}
+
+// finish commits that a slice is done, with what followed from it.
+func (s *Stage) finish(ctx context.Context, d pipeline.Delivery, slice event.Slice, a Answer, cut pieces) ([]pipeline.Envelope, error) {
+	result := postgres.Result{Source: slice.Source, Names: cut.names, Counts: cut.counts}
+	if cut.next != nil {
+		page, err := d.Emit(s.Self, "page "+strconv.Itoa(cut.next.Page.N), *cut.next)
+		if err != nil {
+			return nil, err
+		}
+		result.Outputs = append(result.Outputs, page)
+	}
+	ran := false
+	out, err := postgres.Once(ctx, s.DB, Name, pipeline.Batch{d}, func(tx pgx.Tx, _ pipeline.Batch) ([]postgres.Result, error) {
 		if slice.Refresh {
 			if err := setNextCursor(ctx, tx, slice, d.Job, a.ObservedAt); err != nil {
 				return nil, err
 			}
 		}
-		results = []postgres.Result{{Source: src.Name, Names: parts, Counts: counts}}
-		return results, nil
+		ran = true
+		return []postgres.Result{result}, nil
 	})
-	if err == nil {
-		postgres.Report(s.Count, results)
+	if err == nil && ran {
+		postgres.Report(s.Count, []postgres.Result{result})
 	}
-	return err
+	return out, err
 }
 
 // answer returns the slice's answer and the file that holds it. What an earlier
@@ -96,7 +119,9 @@ func (s *Stage) ask(ctx context.Context, d pipeline.Delivery, slice event.Slice,
 	if slice.AsOf != nil {
 		a.ObservedAt = *slice.AsOf
 	}
-	answer, err := s.open(ctx, u, slice.Account, src)
+	n, first := pageOf(d, slice)
+	a.Page, a.First = n, first
+	answer, err := s.open(ctx, u, slice.Account, src, &a)
 	if err != nil {
 		return a, err
 	}
@@ -107,8 +132,8 @@ func (s *Stage) ask(ctx context.Context, d pipeline.Delivery, slice event.Slice,
 	return a, insertAnswer(ctx, s.DB, d, &a)
 }
 
-// open opens what is at an address.
-func (s *Stage) open(ctx context.Context, u *url.URL, account string, src *source.Source) (io.ReadCloser, error) {
+// open opens what is at an address, and notes what its header says.
+func (s *Stage) open(ctx context.Context, u *url.URL, account string, src *source.Source, a *Answer) (io.ReadCloser, error) {
 	if u.Scheme == "file" {
 		return s.openFile(u)
 	}
@@ -122,6 +147,10 @@ func (s *Stage) open(ctx context.Context, u *url.URL, account string, src *sourc
 	}
 	if err != nil {
 		return nil, err
+	}
+	if a.Link, err = nextLink(response.Header, response.Request.URL, src); err != nil {
+		_ = response.Body.Close()
+		return nil, as.clean(err)
 	}
 	return response.Body, nil
 }
@@ -154,25 +183,31 @@ func (s *Stage) refuse(ctx context.Context, d pipeline.Delivery, a Answer, reaso
 // ahead is how many parts are cut while others are published.
 const ahead = 8
 
-// cut cuts an answer into parts and publishes them meanwhile. It returns the
-// parts' ids when the broker has them all.
-func (s *Stage) cut(ctx context.Context, d pipeline.Delivery, slice event.Slice, src *source.Source, a Answer, file *os.File) ([]string, map[string]int, error) {
-	counts := map[string]int{"answers.fetched": 1, "answers.bytes": int(a.Bytes)}
-	var ids []string
+// Pieces are what an answer was cut into.
+type pieces struct {
+	names   []string // of the messages that the broker has
+	counts  map[string]int
+	records int
+	next    *event.Slice // asks for the page after it; nil: none
+}
+
+// cut cuts an answer into parts and publishes them meanwhile. The broker has
+// them all when it returns.
+func (s *Stage) cut(ctx context.Context, d pipeline.Delivery, slice event.Slice, src *source.Source, a Answer, file *os.File) (pieces, error) {
+	cut := pieces{counts: map[string]int{"answers.fetched": 1, "answers.bytes": int(a.Bytes)}}
 	parts := make(chan pipeline.Envelope, ahead)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.publish(ctx, parts) })
 	group.Go(func() error {
 		defer close(parts)
-		answer := source.Answer{
-			File: file, Size: a.Bytes, Format: a.Format, Hash: a.Hash, Account: slice.Account,
-			N: a.N, ObservedAt: a.ObservedAt, Now: a.AskedAt, Temp: os.TempDir(),
-		}
+		answer := a.forCutting(file)
+		answer.Account = slice.Account
 		return src.Cut(ctx, answer, func(p event.Part, rejects []source.Reject) error {
 			if err := insertRejects(ctx, s.DB, d.Job, a.N, src.Name, rejects); err != nil {
 				return err
 			}
-			counts["stats.rejected"] += len(rejects)
+			cut.counts["stats.rejected"] += len(rejects)
+			cut.records += len(p.Objects) + len(p.Stats) + len(rejects)
 			if len(p.Objects) == 0 {
 				return nil
 			}
@@ -181,7 +216,7 @@ func (s *Stage) cut(ctx context.Context, d pipeline.Delivery, slice event.Slice,
 			if err != nil {
 				return err
 			}
-			ids = append(ids, part.ID)
+			cut.names = append(cut.names, part.ID)
 			select {
 			case parts <- part:
 				return nil
@@ -191,10 +226,18 @@ func (s *Stage) cut(ctx context.Context, d pipeline.Delivery, slice event.Slice,
 		})
 	})
 	if err := group.Wait(); err != nil {
-		return nil, nil, err
+		return pieces{}, err
 	}
-	counts["parts.fetched"] = len(ids)
-	return ids, counts, nil
+	cut.counts["parts.fetched"] = len(cut.names)
+	return cut, nil
+}
+
+// forCutting is the answer for the package source.
+func (a Answer) forCutting(file *os.File) source.Answer {
+	return source.Answer{
+		File: file, Size: a.Bytes, Format: a.Format, Hash: a.Hash,
+		N: a.N, ObservedAt: a.ObservedAt, Now: a.AskedAt, Temp: os.TempDir(),
+	}
 }
 
 // publish publishes parts, all that are there at a time.

@@ -50,7 +50,7 @@ func (s *Stage) Handle(ctx context.Context, in pipeline.Batch) ([]pipeline.Envel
 	}
 	switch in[0].Kind {
 	case event.KindSlice:
-		return nil, s.slice(ctx, in[0])
+		return s.slice(ctx, in[0])
 	default:
 		return s.job(ctx, in[0])
 	}

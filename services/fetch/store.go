@@ -28,6 +28,9 @@ type Answer struct {
 	Format     string
 	ObservedAt time.Time // when it was true
 	AskedAt    time.Time
+	Page       int    // of a sequence
+	First      string // id of the slice that asked for its first page
+	Link       string // to the next page, where the answer's header has it
 }
 
 // insertJob makes a job's row. Another job under the sender's id is a Permanent error.
@@ -82,18 +85,21 @@ func (l Ledger) Dead(ctx context.Context, e pipeline.Envelope, d pipeline.Death)
 	return l.Ledger.Dead(ctx, e, d)
 }
 
-func isDone(ctx context.Context, db *pgxpool.Pool, id string) (done bool, err error) {
-	err = db.QueryRow(ctx, `
-		SELECT EXISTS (SELECT 1 FROM ledger WHERE stage = $1 AND message_id = $2 AND state = 'done')`, Name, id).Scan(&done)
-	return done, postgres.Classify(err)
+// recall returns what followed from a message that is done.
+func recall(ctx context.Context, db *pgxpool.Pool, id string) (out []pipeline.Envelope, done bool, err error) {
+	err = db.QueryRow(ctx, `SELECT outputs FROM ledger WHERE stage = $1 AND message_id = $2 AND state = 'done'`, Name, id).Scan(&out)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, false, nil
+	}
+	return out, err == nil, postgres.Classify(err)
 }
 
 // lastAnswer returns the newest answer of a slice that is not broken, if any.
 func lastAnswer(ctx context.Context, db *pgxpool.Pool, job, slice string) (a Answer, err error) {
 	err = db.QueryRow(ctx, `
-		SELECT n, url, hash, bytes, format, observed_at, asked_at FROM answers
+		SELECT n, url, hash, bytes, format, observed_at, asked_at, page, first_id, link FROM answers
 		WHERE job_id = $1 AND message_id = $2 AND broken IS NULL
-		ORDER BY n DESC LIMIT 1`, job, slice).Scan(&a.N, &a.URL, &a.Hash, &a.Bytes, &a.Format, &a.ObservedAt, &a.AskedAt)
+		ORDER BY n DESC LIMIT 1`, job, slice).Scan(&a.N, &a.URL, &a.Hash, &a.Bytes, &a.Format, &a.ObservedAt, &a.AskedAt, &a.Page, &a.First, &a.Link)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return a, nil
 	}
@@ -107,9 +113,9 @@ func insertAnswer(ctx context.Context, db *pgxpool.Pool, d pipeline.Delivery, a 
 		WITH progress AS (
 			UPDATE ledger SET starts = 0 WHERE stage = $8 AND message_id = $2 AND state = 'started'
 		)
-		INSERT INTO answers (job_id, n, message_id, url, hash, bytes, format, observed_at, asked_at)
-		SELECT $1, coalesce((SELECT max(n) + 1 FROM answers WHERE job_id = $1), 0), $2, $3, $4, $5, $6, $7, $9
-		RETURNING n`, d.Job, d.ID, a.URL, a.Hash, a.Bytes, a.Format, a.ObservedAt, Name, a.AskedAt).Scan(&a.N)
+		INSERT INTO answers (job_id, n, message_id, url, hash, bytes, format, observed_at, asked_at, page, first_id, link)
+		SELECT $1, coalesce((SELECT max(n) + 1 FROM answers WHERE job_id = $1), 0), $2, $3, $4, $5, $6, $7, $9, $10, $11, $12
+		RETURNING n`, d.Job, d.ID, a.URL, a.Hash, a.Bytes, a.Format, a.ObservedAt, Name, a.AskedAt, a.Page, a.First, a.Link).Scan(&a.N)
 	if err != nil {
 		return postgres.Classify(fmt.Errorf("keep answer: %w", err))
 	}
