@@ -43,6 +43,9 @@ type Slice struct {
 	AsOf    *time.Time `json:"as_of,omitempty"`
 	Refresh bool       `json:"refresh,omitempty"` // moves the cursor when its parts are done
 	Page    *Page      `json:"page,omitempty"`    // nil: the first, or the only one
+	Since   *string    `json:"since,omitempty"`   // asks what changed since this cursor; empty: there is none yet
+	All     bool       `json:"all,omitempty"`     // with since: only the cursor is wanted, everything is asked for anyway
+	IDs     []string   `json:"ids,omitempty"`     // asks for these objects only
 }
 
 // A Page is one after the first of what a slice asks for.

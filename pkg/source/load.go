@@ -71,6 +71,12 @@ func (v *validator) defaults() {
 	setDefault(&v.HTTP.Timeout, 30*time.Second)
 	setDefault(&v.Fetch.Report.Format, "json")
 	setDefault(&v.Fetch.Report.Lookback, 30)
+	if c := v.Fetch.Changes; c != nil {
+		setDefault(&c.Batch, 50)
+		if !v.has("fetch.changes.expired") {
+			c.Expired = []string{"410"}
+		}
+	}
 	setDefault(&v.Stats.Kind, KindTotal)
 	setDefault(&v.Stats.Absent, AbsentKeep)
 	for i := range v.Accounts {

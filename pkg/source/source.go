@@ -45,8 +45,9 @@ type HTTP struct {
 
 // Fetch says what is asked of the source.
 type Fetch struct {
-	Report Report `yaml:"report"`
-	Pages  *Pages `yaml:"pages"` // absent: an answer is all there is
+	Changes *Changes `yaml:"changes"` // a refresh asks for what changed, and for no more; absent: for the days since the last
+	Report  Report   `yaml:"report"`
+	Pages   *Pages   `yaml:"pages"` // absent: an answer is all there is
 }
 
 // A Report is an answer that holds everything about an account and some days.

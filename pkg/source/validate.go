@@ -53,6 +53,7 @@ func (v *validator) validate() {
 	v.http()
 	v.auth()
 	v.report()
+	v.changes()
 	v.pages()
 	v.oneOf("stats.kind", v.Stats.Kind, KindTotal, KindHour, KindCount)
 	v.oneOf("stats.absent", v.Stats.Absent, AbsentKeep, AbsentZero)
@@ -148,7 +149,8 @@ func (v *validator) report() {
 	r := v.Fetch.Report
 	v.oneOf("fetch.report.format", r.Format, "json", "ndjson", "csv", "tsv")
 	if r.Path != "" {
-		v.path("fetch.report.path", r.Path)
+		v.path("fetch.report.path", r.Path, "{from}", "{to}")
+		v.slice(r.Path)
 	}
 	if r.Since == "" {
 		return
@@ -160,10 +162,10 @@ func (v *validator) report() {
 
 var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
 
-// path checks what a request asks for: an account of each account, and days
-// where the answer is to be cut into slices of days.
-func (v *validator) path(at, path string) {
-	allowed := []string{"{account}", "{from}", "{to}"}
+// path checks what a request asks for: an account of each account, and what else
+// may be filled in.
+func (v *validator) path(at, path string, others ...string) {
+	allowed := append([]string{"{account}"}, others...)
 	for _, p := range placeholder.FindAllString(path, -1) {
 		if !slices.Contains(allowed, p) {
 			v.failf(at, "found %s; %s", p, oneOf(p, allowed))
@@ -182,7 +184,6 @@ func (v *validator) path(at, path string) {
 	case !account && len(v.Accounts) > 0:
 		v.failf(at, "lacks {account}; every account would get the same answer")
 	}
-	v.slice(path)
 }
 
 // slice checks that requests for some days each differ: by both their days, or

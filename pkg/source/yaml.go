@@ -20,7 +20,7 @@ const maxText = 1 << 20 // bytes of a source file
 var later = map[string][]string{
 	"":      {"feeds", "schedule"},
 	"http":  {"rate"},
-	"fetch": {"changes", "poll", "stream"},
+	"fetch": {"poll", "stream"},
 }
 
 // decoder reads YAML into the structs of this package, and goes on after a

@@ -11,9 +11,9 @@
 // is over is restated now and then for 30 days. Nothing is stored, so an answer
 // of a gigabyte needs no more memory than one of a kilobyte.
 //
-//	GET    /ads/report      account, from, to, format (json, ndjson, csv)
+//	GET    /ads/report      account, from, to, ids, format (json, ndjson, csv)
 //	GET    /ads/changes     account, since
-//	GET    /ads/pages       account, from, to, cursor, limit
+//	GET    /ads/pages       account, from, to, ids, cursor, limit
 //	GET    /events          day, count
 //	GET    /hours           day, pages
 //	POST   /oauth/token     OAuth 2: client_credentials, refresh_token

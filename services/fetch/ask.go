@@ -16,8 +16,13 @@ import (
 
 // address returns where a slice is asked for.
 func address(s event.Slice, src *source.Source) string {
-	if s.URL != "" {
+	switch {
+	case s.URL != "":
 		return s.URL
+	case s.Since != nil:
+		return baseURL(src) + changesAddress(s, src.Fetch.Changes)
+	case s.IDs != nil:
+		return paged(baseURL(src)+changesAddress(s, src.Fetch.Changes), src.Fetch.Pages, s.Page)
 	}
 	path := strings.NewReplacer(
 		"{account}", url.QueryEscape(s.Account), "{from}", s.From, "{to}", s.To).Replace(src.Fetch.Report.Path)

@@ -233,7 +233,7 @@ func TestFiles(t *testing.T) {
 			u, err := parseAddress(c.url)
 			if err == nil {
 				var file io.ReadCloser
-				if file, err = s.open(t.Context(), u, "", src, &Answer{}); err == nil {
+				if file, err = s.open(t.Context(), task{src: src}, u, known{}, &Answer{}); err == nil {
 					defer file.Close()
 				}
 			}

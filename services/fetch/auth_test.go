@@ -184,15 +184,15 @@ func requests(t *testing.T, at string) map[string]struct {
 }
 
 const (
-	oauth   = `auth: {oauth2: {token_url: "%s/oauth/token", client_id: leat, client_secret: "${ADS_SECRET}" %s}}`
-	ofACME  = "accounts: [acme]\n"
-	reports = "report: {path: '/ads/report?account={account}&from={from}&to={to}', lookback: 2d}"
+	oauth  = `auth: {oauth2: {token_url: "%s/oauth/token", client_id: leat, client_secret: "${ADS_SECRET}" %s}}`
+	ofACME = "accounts: [acme]\n"
+	byDays = "report: {path: '/ads/report?account={account}&from={from}&to={to}', lookback: 2d}"
 )
 
 func TestATokenIsAskedForOnceByAllProcesses(t *testing.T) {
 	b := newBench(t)
 	b.url = platform(t, func(*demosource.Config) {})
-	b.source(fmt.Sprintf(oauth, b.url, ""), reports, ofACME)
+	b.source(fmt.Sprintf(oauth, b.url, ""), byDays, ofACME)
 	for round := range 2 {
 		var slices [8]pipeline.Envelope
 		for i := range slices {
@@ -224,7 +224,7 @@ func TestATokenIsAskedForOnceByAllProcesses(t *testing.T) {
 func TestATokenThatWasTakenBackIsReplaced(t *testing.T) {
 	b := newBench(t)
 	b.url = platform(t, func(*demosource.Config) {})
-	b.source(fmt.Sprintf(oauth, b.url, ""), reports, ofACME)
+	b.source(fmt.Sprintf(oauth, b.url, ""), byDays, ofACME)
 	b.must(b.slice(`{"source":"ads"}`))
 	b.exec(`UPDATE tokens SET access = 'taken-back'`)
 	slice, stage := b.slice(`{"source":"ads"}`), b.another()
@@ -244,7 +244,7 @@ func TestATokenThatWasTakenBackIsReplaced(t *testing.T) {
 func TestARefreshTokenThatComesWithATokenIsTheNext(t *testing.T) {
 	b := newBench(t)
 	b.url = platform(t, func(c *demosource.Config) { c.TokenLifetime = time.Minute }) // used up at once
-	b.source(fmt.Sprintf(oauth, b.url, `, refresh_token: "${ADS_SECRET}"`), reports, ofACME)
+	b.source(fmt.Sprintf(oauth, b.url, `, refresh_token: "${ADS_SECRET}"`), byDays, ofACME)
 	for range 3 {
 		if _, err := b.another().Handle(t.Context(), pipeline.Batch{{Envelope: b.slice(`{"source":"ads"}`)}}); err != nil {
 			t.Fatal(err)
@@ -258,13 +258,13 @@ func TestARefreshTokenThatComesWithATokenIsTheNext(t *testing.T) {
 func TestAClientThatIsRefusedIsADeadLetterWithoutItsSecret(t *testing.T) {
 	b := newBench(t)
 	b.url = platform(t, func(c *demosource.Config) { c.Client = "leat:another" })
-	b.source(fmt.Sprintf(oauth, b.url, ""), reports, ofACME)
+	b.source(fmt.Sprintf(oauth, b.url, ""), byDays, ofACME)
 	_, err := b.do(b.slice(`{"source":"ads"}`))
 	if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "invalid_client") || strings.Contains(err.Error(), "the-client's") {
 		t.Errorf("got %v", err)
 	}
 	b.url = "http://127.0.0.1:1"
-	b.source(fmt.Sprintf(oauth, b.url, ""), reports, ofACME)
+	b.source(fmt.Sprintf(oauth, b.url, ""), byDays, ofACME)
 	if _, err := b.do(b.slice(`{"source":"ads"}`)); verdict(err) != "later" {
 		t.Errorf("while it is away: %v", err)
 	}

@@ -183,14 +183,20 @@ func (s *sink) Publish(_ context.Context, out []pipeline.Envelope) error {
 	return nil
 }
 
-// take returns what was published since the last call, an id and a body a line.
-func (s *sink) take() string {
+// all returns what was published since the last call.
+func (s *sink) all() []pipeline.Envelope {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	all := s.published
+	s.published = nil
+	return all
+}
+
+// take returns what was published since the last call, an id and a body a line.
+func (s *sink) take() string {
 	var lines []string
-	for _, e := range s.published {
+	for _, e := range s.all() {
 		lines = append(lines, e.ID+" "+string(e.Body))
 	}
-	s.published = nil
 	return strings.Join(lines, "\n")
 }

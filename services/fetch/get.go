@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -18,6 +19,9 @@ type question struct {
 	url     *url.URL
 	as      *credential // who asks; nil: nobody in particular
 	timeout time.Duration
+
+	etag, modified string   // of an answer that need not be sent again
+	expired        []string // statuses that say that the cursor is too old
 }
 
 // get asks a source over HTTP. A source that is away or busy is asked again
@@ -33,6 +37,11 @@ func get(ctx context.Context, q question) (*http.Response, error) {
 		return nil, pipeline.Permanent(q.as.clean(fmt.Errorf("url: %w", err)))
 	}
 	request.Header.Set("User-Agent", userAgent)
+	for name, value := range map[string]string{"If-None-Match": q.etag, "If-Modified-Since": q.modified} {
+		if value != "" {
+			request.Header.Set(name, value)
+		}
+	}
 	q.as.sign(request)
 	response, err := client.Do(request)
 	if err != nil {
@@ -52,11 +61,14 @@ func get(ctx context.Context, q question) (*http.Response, error) {
 }
 
 func statusError(r *http.Response, q question) error {
-	if r.StatusCode == http.StatusOK {
+	if r.StatusCode == http.StatusOK || r.StatusCode == http.StatusNotModified && q.etag+q.modified != "" {
 		return nil
 	}
 	said, _ := io.ReadAll(io.LimitReader(r.Body, 300))
 	err := q.as.clean(fmt.Errorf("%s answered %s: %.300q", q.url.Redacted(), r.Status, said))
+	if slices.Contains(q.expired, strconv.Itoa(r.StatusCode)) {
+		return expiredError{err}
+	}
 	switch r.StatusCode {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout,
 		http.StatusRequestTimeout, http.StatusTooEarly:
@@ -74,6 +86,11 @@ func statusError(r *http.Response, q question) error {
 type unauthorizedError struct{ error }
 
 func (e unauthorizedError) Unwrap() error { return e.error }
+
+// An expiredError says that the source does not know the cursor any more.
+type expiredError struct{ error }
+
+func (e expiredError) Unwrap() error { return e.error }
 
 // retryAfter reads the header of that name: seconds or a date.
 func retryAfter(header string) time.Duration {

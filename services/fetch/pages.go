@@ -55,47 +55,47 @@ func withParameter(address, name, value string) string {
 }
 
 // pageOf is which page a slice asks for, and the slice that asked for the first.
-func pageOf(d pipeline.Delivery, slice event.Slice) (n int, first string) {
-	if slice.Page == nil {
-		return 1, d.ID
+func pageOf(t task) (n int, first string) {
+	if t.slice.Page == nil {
+		return 1, t.ID
 	}
-	return slice.Page.N, slice.Page.First
+	return t.slice.Page.N, t.slice.Page.First
 }
 
 // checkPage refuses a page that cannot be the next: one on a host that is not
 // the source's, and one that was asked for already.
-func (s *Stage) checkPage(ctx context.Context, d pipeline.Delivery, slice event.Slice, src *source.Source) error {
-	if slice.Page == nil {
+func (s *Stage) checkPage(ctx context.Context, t task) error {
+	if t.slice.Page == nil {
 		return nil
 	}
-	n, first := pageOf(d, slice)
-	u, err := parseAddress(address(slice, src))
+	n, first := pageOf(t)
+	u, err := parseAddress(address(t.slice, t.src))
 	if err != nil {
 		return err
 	}
-	if !mayKnow(u, src) {
+	if !mayKnow(u, t.src) {
 		return pipeline.Permanent(fmt.Errorf("pages: page %d is said to be at host %q; allowed are that of http.base_url and http.hosts", n, u.Host))
 	}
 	if n > maxPages {
 		return pipeline.Permanent(fmt.Errorf("pages: there is a page after %d pages; no further one is asked for", maxPages))
 	}
-	before, err := earlierPage(ctx, s.DB, d, first, "url", shown(u, src))
+	before, err := earlierPage(ctx, s.DB, t, first, "url", shown(u, t.src))
 	if err != nil {
 		return err
 	}
 	if before > 0 {
-		return pipeline.Permanent(fmt.Errorf("pages: page %d is said to be at %s, which was page %d: the pages go round in a circle. They were kept, and none was asked for twice", n, shown(u, src), before))
+		return pipeline.Permanent(fmt.Errorf("pages: page %d is said to be at %s, which was page %d: the pages go round in a circle. They were kept, and none was asked for twice", n, shown(u, t.src), before))
 	}
 	return nil
 }
 
 // checkRepeated refuses a page with records that were all on an earlier one.
-func (s *Stage) checkRepeated(ctx context.Context, d pipeline.Delivery, slice event.Slice, a Answer, records int) error {
-	if slice.Page == nil || records == 0 {
+func (s *Stage) checkRepeated(ctx context.Context, t task, a Answer, records int) error {
+	if t.slice.Page == nil || records == 0 {
 		return nil
 	}
-	n, first := pageOf(d, slice)
-	before, err := earlierPage(ctx, s.DB, d, first, "hash", a.Hash)
+	n, first := pageOf(t)
+	before, err := earlierPage(ctx, s.DB, t, first, "hash", a.Hash)
 	if err == nil && before > 0 {
 		return pipeline.Permanent(fmt.Errorf("pages: page %d (%s) is page %d again, to the byte: the source does not go on. The pages before were kept", n, a.URL, before))
 	}
@@ -103,36 +103,38 @@ func (s *Stage) checkRepeated(ctx context.Context, d pipeline.Delivery, slice ev
 }
 
 // earlierPage returns which other page of a sequence has the same url or hash; 0: none.
-func earlierPage(ctx context.Context, db *pgxpool.Pool, d pipeline.Delivery, first, column, value string) (page int, err error) {
+func earlierPage(ctx context.Context, db *pgxpool.Pool, t task, first, column, value string) (page int, err error) {
 	err = db.QueryRow(ctx, `
 		SELECT coalesce(min(page), 0) FROM answers
-		WHERE job_id = $1 AND first_id = $2 AND message_id <> $3 AND `+column+` = $4`, d.Job, first, d.ID, value).Scan(&page)
+		WHERE job_id = $1 AND first_id = $2 AND message_id <> $3 AND `+column+` = $4`, t.Job, first, t.ID, value).Scan(&page)
 	return page, postgres.Classify(err)
 }
 
-// after returns the slice of the page after an answer, nil after the last.
-func after(ctx context.Context, d pipeline.Delivery, slice event.Slice, src *source.Source, a Answer, file *os.File, records int) (*event.Slice, error) {
-	p := src.Fetch.Pages
-	if p == nil || slice.URL != "" {
-		return nil, nil
+// addPage adds the slice of the page after an answer, if it was not the last.
+func (cut *pieces) addPage(ctx context.Context, t task, a Answer, file *os.File) error {
+	p := t.src.Fetch.Pages
+	if p == nil || t.slice.URL != "" {
+		return nil
 	}
-	n, first := pageOf(d, slice)
+	n, first := pageOf(t)
 	at, err := "", error(nil)
 	switch {
 	case p.Link:
 		at = a.Link
-	case p.Number != "" && records > 0:
+	case p.Number != "" && cut.records > 0:
 		at = strconv.Itoa(p.First + n)
-	case p.Offset != "" && records > 0:
+	case p.Offset != "" && cut.records > 0:
 		at = strconv.Itoa(p.Size * n)
 	case p.Next+p.URL != "":
-		at, err = nextInBody(ctx, src, a, file)
+		at, err = nextInBody(ctx, t.src, a, file)
 	}
 	if at == "" || err != nil {
-		return nil, err
+		return err
 	}
-	slice.Page = &event.Page{N: n + 1, At: at, First: first}
-	return &slice, nil
+	next := t.slice
+	next.Page = &event.Page{N: n + 1, At: at, First: first}
+	cut.follow = append(cut.follow, follower{"page " + strconv.Itoa(n+1), next})
+	return nil
 }
 
 // nextInBody returns the cursor or address that an answer names.

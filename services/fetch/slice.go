@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"net/url"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -21,7 +21,8 @@ import (
 )
 
 // slice asks for a slice, or takes the answer that an earlier try had, cuts it
-// and publishes its parts. What follows is the slice of the next page.
+// and publishes its parts. What follows are slices: the next page, or all of the
+// source where its cursor was too old.
 func (s *Stage) slice(ctx context.Context, d pipeline.Delivery) ([]pipeline.Envelope, error) {
 	slice, err := pipeline.Decode[event.Slice](d.Envelope)
 	if err != nil {
@@ -34,44 +35,100 @@ func (s *Stage) slice(ctx context.Context, d pipeline.Delivery) ([]pipeline.Enve
 	if out, done, err := recall(ctx, s.DB, d.ID); done || err != nil {
 		return out, err // its parts were confirmed before its row was committed
 	}
-	if err := s.checkPage(ctx, d, slice, src); err != nil {
+	t := task{d, slice, src}
+	if err := s.checkPage(ctx, t); err != nil {
 		return nil, err
 	}
-	a, file, err := s.answer(ctx, d, slice, src)
+	a, k, err := s.answer(ctx, t)
+	if _, expired := errors.AsType[expiredError](err); expired {
+		return s.finish(ctx, t, a, t.anew())
+	}
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close() //nolint:errcheck // it is only read
-	cut, err := s.cut(ctx, d, slice, src, a, file)
-	if err == nil {
-		cut.next, err = after(ctx, d, slice, src, a, file, cut.records)
-	}
+	cut, err := s.read(ctx, t, a, k)
 	if _, malformed := errors.AsType[*source.FormError](err); malformed {
 		return nil, s.refuse(ctx, d, a, err)
 	}
 	if err == nil {
-		err = s.checkRepeated(ctx, d, slice, a, cut.records)
+		err = s.checkRepeated(ctx, t, a, cut.records)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return s.finish(ctx, d, slice, a, cut)
+	return s.finish(ctx, t, a, cut)
+}
+
+// A task is a slice in hand, with the source file that it runs under.
+type task struct {
+	pipeline.Delivery
+	slice event.Slice
+	src   *source.Source
+}
+
+// read takes out of an answer what it holds.
+func (s *Stage) read(ctx context.Context, t task, a Answer, k known) (cut pieces, err error) {
+	cut = pieces{counts: map[string]int{"answers.unchanged": 1}}
+	if t.slice.Refresh {
+		cut.cursor = observed(a.ObservedAt)
+	}
+	if a.Unchanged {
+		return cut, nil
+	}
+	file, err := s.Archive.Open(a.Hash)
+	if err != nil {
+		return cut, err
+	}
+	defer file.Close() //nolint:errcheck // it is only read
+	switch cursor := cut.cursor; {
+	case t.slice.Since != nil:
+		return s.changes(ctx, t, a, file)
+	case t.slice.Refresh && a.Hash == k.Hash: // PostgreSQL holds it already
+		cut.counts["answers.fetched"], cut.counts["answers.bytes"], cut.records = 1, int(a.Bytes), k.Records
+	default:
+		cut, err = s.cut(ctx, t, a, file)
+		cut.cursor = cursor
+	}
+	if err == nil {
+		err = cut.addPage(ctx, t, a, file)
+	}
+	return cut, err
+}
+
+// Pieces are what an answer was cut into.
+type pieces struct {
+	names   []string // of the messages that the broker has
+	counts  map[string]int
+	records int
+	follow  []follower
+	cursor  *move // nil: stays
+}
+
+// A follower is a slice that follows from one, under a key of its own.
+type follower struct {
+	key   string
+	slice event.Slice
 }
 
 // finish commits that a slice is done, with what followed from it.
-func (s *Stage) finish(ctx context.Context, d pipeline.Delivery, slice event.Slice, a Answer, cut pieces) ([]pipeline.Envelope, error) {
-	result := postgres.Result{Source: slice.Source, Names: cut.names, Counts: cut.counts}
-	if cut.next != nil {
-		page, err := d.Emit(s.Self, "page "+strconv.Itoa(cut.next.Page.N), *cut.next)
+func (s *Stage) finish(ctx context.Context, t task, a Answer, cut pieces) ([]pipeline.Envelope, error) {
+	result := postgres.Result{Source: t.src.Name, Names: cut.names, Counts: cut.counts}
+	for _, f := range cut.follow {
+		e, err := t.Emit(s.Self, f.key, f.slice)
 		if err != nil {
 			return nil, err
 		}
-		result.Outputs = append(result.Outputs, page)
+		result.Outputs = append(result.Outputs, e)
 	}
 	ran := false
-	out, err := postgres.Once(ctx, s.DB, Name, pipeline.Batch{d}, func(tx pgx.Tx, _ pipeline.Batch) ([]postgres.Result, error) {
-		if slice.Refresh {
-			if err := setNextCursor(ctx, tx, slice, d.Job, a.ObservedAt); err != nil {
+	out, err := postgres.Once(ctx, s.DB, Name, pipeline.Batch{t.Delivery}, func(tx pgx.Tx, _ pipeline.Batch) ([]postgres.Result, error) {
+		if cut.cursor != nil {
+			if err := setNextCursor(ctx, tx, t.src.Name, t.slice.Account, t.Job, *cut.cursor); err != nil {
+				return nil, err
+			}
+		}
+		if t.slice.Since == nil && !a.Unchanged {
+			if err := keepRequest(ctx, tx, t, a, cut.records); err != nil {
 				return nil, err
 			}
 		}
@@ -84,73 +141,81 @@ func (s *Stage) finish(ctx context.Context, d pipeline.Delivery, slice event.Sli
 	return out, err
 }
 
-// answer returns the slice's answer and the file that holds it. What an earlier
-// try was told is used again, whatever the source says by now; an answer whose
-// bytes are gone, or could not be read to the end, is asked for again.
-func (s *Stage) answer(ctx context.Context, d pipeline.Delivery, slice event.Slice, src *source.Source) (Answer, *os.File, error) {
-	a, err := lastAnswer(ctx, s.DB, d.Job, d.ID)
+// answer returns the slice's answer. What an earlier try was told is used again,
+// whatever the source says by now; an answer whose bytes are gone, or could not
+// be read to the end, is asked for again.
+func (s *Stage) answer(ctx context.Context, t task) (Answer, known, error) {
+	a, err := lastAnswer(ctx, s.DB, t.Job, t.ID)
 	if err != nil {
-		return a, nil, err
+		return a, known{}, err
 	}
 	if a.Hash != "" {
-		file, err := s.Archive.Open(a.Hash)
-		if !errors.Is(err, fs.ErrNotExist) {
-			return a, file, err
+		if err := s.Archive.Has(a.Hash); !errors.Is(err, fs.ErrNotExist) {
+			return a, known{}, err
 		}
 	}
-	if a, err = s.ask(ctx, d, slice, src); err != nil {
-		return a, nil, err
-	}
-	file, err := s.Archive.Open(a.Hash)
-	return a, file, err
+	return s.ask(ctx, t)
 }
 
 // ask asks the source, keeps what it says in the archive, and commits that it did.
-func (s *Stage) ask(ctx context.Context, d pipeline.Delivery, slice event.Slice, src *source.Source) (Answer, error) {
-	u, err := parseAddress(address(slice, src))
+func (s *Stage) ask(ctx context.Context, t task) (a Answer, k known, err error) {
+	u, err := parseAddress(address(t.slice, t.src))
 	if err != nil {
-		return Answer{}, err
+		return a, k, err
 	}
-	a := Answer{URL: shown(u, src), Format: formatOf(u, src)}
-	if err := s.DB.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&a.AskedAt); err != nil {
-		return a, postgres.Classify(err)
+	a = Answer{URL: shown(u, t.src), Format: formatOf(u, t.src)}
+	a.Page, a.First = pageOf(t)
+	if t.slice.Since != nil {
+		a.Format = "json"
+		err = s.DB.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&a.AskedAt)
+	} else {
+		k, a.AskedAt, err = s.claim(ctx, t.Job, t.request(a.URL))
+	}
+	if err != nil {
+		return a, k, postgres.Classify(err)
 	}
 	a.ObservedAt = a.AskedAt
-	if slice.AsOf != nil {
-		a.ObservedAt = *slice.AsOf
+	if t.slice.AsOf != nil {
+		a.ObservedAt = *t.slice.AsOf
 	}
-	n, first := pageOf(d, slice)
-	a.Page, a.First = n, first
-	answer, err := s.open(ctx, u, slice.Account, src, &a)
-	if err != nil {
-		return a, err
+	answer, err := s.open(ctx, t, u, k, &a)
+	if err != nil || a.Unchanged {
+		return a, k, err
 	}
 	defer answer.Close() //nolint:errcheck // what was read is all that counts
 	if a.Hash, a.Bytes, err = s.Archive.Keep(answer); err != nil {
-		return a, pipeline.Paced(fmt.Errorf("answer of %s: cut off after %d bytes: %w", a.URL, a.Bytes, err))
+		return a, k, pipeline.Paced(fmt.Errorf("answer of %s: cut off after %d bytes: %w", a.URL, a.Bytes, err))
 	}
-	return a, insertAnswer(ctx, s.DB, d, &a)
+	return a, k, insertAnswer(ctx, s.DB, t.Delivery, &a)
 }
 
 // open opens what is at an address, and notes what its header says.
-func (s *Stage) open(ctx context.Context, u *url.URL, account string, src *source.Source, a *Answer) (io.ReadCloser, error) {
+func (s *Stage) open(ctx context.Context, t task, u *url.URL, k known, a *Answer) (io.ReadCloser, error) {
 	if u.Scheme == "file" {
 		return s.openFile(u)
 	}
-	as, err := s.credential(ctx, u, account, src)
+	as, err := s.credential(ctx, u, t.slice.Account, t.src)
 	if err != nil {
 		return nil, err
 	}
-	response, err := get(ctx, question{url: u, as: as, timeout: src.HTTP.Timeout})
+	q := question{url: u, as: as, timeout: t.src.HTTP.Timeout}
+	if t.slice.Refresh && t.src.Fetch.Pages == nil { // the next page is found in a page's own answer
+		q.etag, q.modified = k.ETag, k.Modified
+	}
+	if t.slice.Since != nil && *t.slice.Since != "" {
+		q.expired = t.src.Fetch.Changes.Expired
+	}
+	response, err := get(ctx, q)
 	if refused, ok := errors.AsType[unauthorizedError](err); ok {
-		return nil, s.refused(ctx, refused, as, src)
+		return nil, s.refused(ctx, refused, as, t.src)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if a.Link, err = nextLink(response.Header, response.Request.URL, src); err != nil {
-		_ = response.Body.Close()
-		return nil, as.clean(err)
+	a.Unchanged = response.StatusCode == http.StatusNotModified
+	a.ETag, a.Modified = validators(response.Header)
+	if a.Link, err = nextLink(response.Header, response.Request.URL, t.src); err != nil || a.Unchanged {
+		return nil, errors.Join(as.clean(err), response.Body.Close())
 	}
 	return response.Body, nil
 }
@@ -183,27 +248,14 @@ func (s *Stage) refuse(ctx context.Context, d pipeline.Delivery, a Answer, reaso
 // ahead is how many parts are cut while others are published.
 const ahead = 8
 
-// Pieces are what an answer was cut into.
-type pieces struct {
-	names   []string // of the messages that the broker has
-	counts  map[string]int
-	records int
-	next    *event.Slice // asks for the page after it; nil: none
-}
-
-// cut cuts an answer into parts and publishes them meanwhile. The broker has
-// them all when it returns.
-func (s *Stage) cut(ctx context.Context, d pipeline.Delivery, slice event.Slice, src *source.Source, a Answer, file *os.File) (pieces, error) {
+// cut cuts an answer into parts and publishes them meanwhile.
+func (s *Stage) cut(ctx context.Context, t task, a Answer, file *os.File) (pieces, error) {
 	cut := pieces{counts: map[string]int{"answers.fetched": 1, "answers.bytes": int(a.Bytes)}}
-	parts := make(chan pipeline.Envelope, ahead)
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.publish(ctx, parts) })
-	group.Go(func() error {
-		defer close(parts)
-		answer := a.forCutting(file)
-		answer.Account = slice.Account
-		return src.Cut(ctx, answer, func(p event.Part, rejects []source.Reject) error {
-			if err := insertRejects(ctx, s.DB, d.Job, a.N, src.Name, rejects); err != nil {
+	answer := a.forCutting(file)
+	answer.Account = t.slice.Account
+	err := s.stream(ctx, func(ctx context.Context, publish func(pipeline.Envelope) error) error {
+		return t.src.Cut(ctx, answer, func(p event.Part, rejects []source.Reject) error {
+			if err := insertRejects(ctx, s.DB, t.Job, a.N, t.src.Name, rejects); err != nil {
 				return err
 			}
 			cut.counts["stats.rejected"] += len(rejects)
@@ -211,25 +263,41 @@ func (s *Stage) cut(ctx context.Context, d pipeline.Delivery, slice event.Slice,
 			if len(p.Objects) == 0 {
 				return nil
 			}
-			key := fmt.Sprintf("%d/%s/%s/%d", a.N, a.Hash, src.Hash, p.Ordinal)
-			part, err := d.Emit(s.Next, key, p)
+			part, err := t.Emit(s.Next, a.key(t.src, p.Ordinal), p)
 			if err != nil {
 				return err
 			}
 			cut.names = append(cut.names, part.ID)
+			return publish(part)
+		})
+	})
+	cut.counts["parts.fetched"] = len(cut.names)
+	return cut, err
+}
+
+// key tells apart what is cut from an answer.
+func (a Answer) key(src *source.Source, ordinal int) string {
+	return fmt.Sprintf("%d/%s/%s/%d", a.N, a.Hash, src.Hash, ordinal)
+}
+
+// stream publishes messages while others are made. The broker has them all when
+// it returns nil.
+func (s *Stage) stream(ctx context.Context, work func(ctx context.Context, publish func(pipeline.Envelope) error) error) error {
+	messages := make(chan pipeline.Envelope, ahead)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.publish(ctx, messages) })
+	group.Go(func() error {
+		defer close(messages)
+		return work(ctx, func(e pipeline.Envelope) error {
 			select {
-			case parts <- part:
+			case messages <- e:
 				return nil
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
 		})
 	})
-	if err := group.Wait(); err != nil {
-		return pieces{}, err
-	}
-	cut.counts["parts.fetched"] = len(cut.names)
-	return cut, nil
+	return group.Wait()
 }
 
 // forCutting is the answer for the package source.

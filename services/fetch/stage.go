@@ -16,7 +16,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/leatflow/leat/pkg/event"
-	"github.com/leatflow/leat/pkg/metric"
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/postgres"
 	"github.com/leatflow/leat/pkg/source"
@@ -154,13 +153,4 @@ func (s *Stage) load(ctx context.Context, name string) (*source.Source, error) {
 		return nil, pipeline.Permanent(fmt.Errorf("source: found %q; there are %s", name, names(all)))
 	}
 	return src, s.Sources.Put(ctx, src)
-}
-
-// refreshFrom is the day that a cursor stands for: everything of it may have changed.
-func refreshFrom(value string, src *source.Source, account string) (metric.Day, bool) {
-	at, err := time.Parse(time.RFC3339Nano, value)
-	if err != nil {
-		return 0, false
-	}
-	return metric.DayOf(at.In(src.Location(account))), true
 }

@@ -220,14 +220,10 @@ func TestABackfillMovesNoCursor(t *testing.T) {
 func TestTheEarliestSliceOfAJobIsItsCursor(t *testing.T) {
 	b := newBench(t)
 	slice := b.slice(`{"source":"ads"}`)
-	s, err := pipeline.Decode[event.Slice](slice)
-	if err != nil {
-		t.Fatal(err)
-	}
 	b.must(slice)
 	b.exec(`UPDATE cursors SET next = '2026-01-01T00:00:00.000000Z'`)
 	if err := postgres.InTx(t.Context(), b.DB, func(tx pgx.Tx) error {
-		return setNextCursor(t.Context(), tx, s, slice.Job, time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC))
+		return setNextCursor(t.Context(), tx, "ads", "", slice.Job, *observed(time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)))
 	}); err != nil {
 		t.Fatal(err)
 	}

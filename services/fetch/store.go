@@ -13,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/leatflow/leat/pkg/event"
-	"github.com/leatflow/leat/pkg/metric"
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/postgres"
 	"github.com/leatflow/leat/pkg/source"
@@ -31,6 +30,9 @@ type Answer struct {
 	Page       int    // of a sequence
 	First      string // id of the slice that asked for its first page
 	Link       string // to the next page, where the answer's header has it
+
+	ETag, Modified string // what the source calls it by; of an answer of this try
+	Unchanged      bool   // it is what the last one was, and was not sent again
 }
 
 // insertJob makes a job's row. Another job under the sender's id is a Permanent error.
@@ -145,44 +147,6 @@ func insertRejects(ctx context.Context, db *pgxpool.Pool, job string, n int, nam
 		return postgres.Classify(fmt.Errorf("keep rejects: %w", err))
 	}
 	return nil
-}
-
-const reportStream = "report"
-
-// advanceCursors moves the source's cursors past what jobs have brought in
-// whole, and returns the days that they stand for. A job that is not done, or
-// not wholly, moves nothing: to ask twice costs a comparison, a gap costs data.
-func advanceCursors(ctx context.Context, tx pgx.Tx, src *source.Source) (map[string]metric.Day, error) {
-	if _, err := tx.Exec(ctx, `
-		UPDATE cursors c SET value = c.next, next = NULL, job_id = NULL, at = now()
-		FROM jobs j WHERE j.id = c.job_id AND j.state = 'done' AND c.source = $1 AND c.next IS NOT NULL`, src.Name); err != nil {
-		return nil, err
-	}
-	rows, err := tx.Query(ctx, `SELECT account, value FROM cursors WHERE source = $1 AND stream = $2 AND value IS NOT NULL`, src.Name, reportStream)
-	if err != nil {
-		return nil, err
-	}
-	cursors := map[string]metric.Day{}
-	var account, value string
-	_, err = pgx.ForEachRow(rows, []any{&account, &value}, func() error {
-		if day, ok := refreshFrom(value, src, account); ok {
-			cursors[account] = day
-		}
-		return nil
-	})
-	return cursors, err
-}
-
-// setNextCursor keeps where the following refresh begins, if this job is done by
-// then. The earliest slice of a job decides.
-func setNextCursor(ctx context.Context, tx pgx.Tx, slice event.Slice, job string, observed time.Time) error {
-	_, err := tx.Exec(ctx, `
-		INSERT INTO cursors AS c (source, account, stream, next, job_id) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (source, account, stream) DO UPDATE SET
-			next = CASE WHEN c.job_id = excluded.job_id THEN least(c.next, excluded.next) ELSE excluded.next END,
-			job_id = excluded.job_id, at = now()`,
-		slice.Source, slice.Account, reportStream, observed.UTC().Format("2006-01-02T15:04:05.000000Z"), job)
-	return err
 }
 
 func names(all map[string]*source.Source) string {
