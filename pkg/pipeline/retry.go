@@ -28,7 +28,7 @@ func (w *Worker) settle(ctx context.Context, d Delivery, cause error) error {
 		return w.bury(ctx, d, Death{Class: "failed", Reason: cause.Error(), Attempts: d.Attempt + 1})
 	default:
 		again.Attempt++
-		again.Wait = Waits[min(again.Attempt/2, len(Waits)-1)]
+		again.Wait = retries[min(again.Attempt/2, len(retries)-1)]
 	}
 	w.Metrics.Retry(class(cause))
 	w.Log.Warn("later", zap.String("id", d.ID), zap.String("job", d.Job), zap.Duration("wait", again.Wait),
@@ -118,16 +118,19 @@ func class(err error) string {
 	return "failed"
 }
 
-// longEnough picks the shortest of Waits that is at least wait; who has waited
+// retries are the waits after a failure: a second later it would be the same.
+var retries = Waits[1:]
+
+// longEnough picks the shortest of retries that is at least wait; who has waited
 // often waits longer.
 func longEnough(wait time.Duration, waited int) time.Duration {
-	shortest := min(waited/10, len(Waits)-1)
-	for _, w := range Waits[shortest:] {
+	shortest := min(waited/10, len(retries)-1)
+	for _, w := range retries[shortest:] {
 		if w >= wait {
 			return w
 		}
 	}
-	return Waits[len(Waits)-1]
+	return retries[len(retries)-1]
 }
 
 // backoff doubles from 100ms to 30s, with half of it random.

@@ -40,6 +40,9 @@ func (s *Source) explainFetch(b *strings.Builder) {
 	if s.HTTP.Auth != nil {
 		fmt.Fprintf(b, "  it says who it is by %s\n", s.HTTP.Auth.explain())
 	}
+	if s.HTTP.Rate != nil {
+		fmt.Fprintf(b, "  %s\n", s.HTTP.Rate.explain(s.HTTP.Auth.PerAccount()))
+	}
 	if len(s.Accounts) > 0 {
 		fmt.Fprintf(b, "  accounts: %s\n", strings.Join(s.AccountNames(), ", "))
 	}

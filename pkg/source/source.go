@@ -41,6 +41,7 @@ type HTTP struct {
 	Timeout time.Duration `yaml:"timeout"`  // of connect, of the header, and of each silence within the body; default 30s
 	Hosts   []string      `yaml:"hosts"`    // besides base_url's: they may be asked with the same credentials
 	Auth    *Auth         `yaml:"auth"`
+	Rate    *Rate         `yaml:"rate"` // absent: as fast as it goes
 }
 
 // Fetch says what is asked of the source.

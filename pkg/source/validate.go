@@ -52,6 +52,7 @@ func (v *validator) validate() {
 	v.zones()
 	v.http()
 	v.auth()
+	v.rate()
 	v.report()
 	v.changes()
 	v.pages()

@@ -19,7 +19,6 @@ const maxText = 1 << 20 // bytes of a source file
 // not know yet.
 var later = map[string][]string{
 	"":      {"feeds", "schedule"},
-	"http":  {"rate"},
 	"fetch": {"poll", "stream"},
 }
 

@@ -46,8 +46,6 @@ func newBench(t testing.TB) *bench {
 	if err := postgres.Migrate(t.Context(), db, schema.FS); err != nil {
 		t.Fatal(err)
 	}
-	source := httptest.NewServer(b)
-	t.Cleanup(source.Close)
 	dir := t.TempDir()
 	b.Stage = &Stage{
 		DB: db, Sources: catalog.New(db), Archive: Archive{filepath.Join(dir, "archive")}, Sink: b.sink,
@@ -56,10 +54,17 @@ func newBench(t testing.TB) *bench {
 	if err := os.MkdirAll(b.Folder, 0o750); err != nil {
 		t.Fatal(err)
 	}
-	b.url = source.URL
+	b.serve(b)
 	b.source("", "report: {path: '/r?from={from}&to={to}', lookback: 2d}")
 	b.says(`{"ads":[{"id":"a1","date":"2026-11-13","clicks":3},{"id":"a2","date":"2026-11-13","clicks":4}]}`)
 	return b
+}
+
+// serve has h be the source.
+func (b *bench) serve(h http.Handler) {
+	source := httptest.NewServer(h)
+	b.t.Cleanup(source.Close)
+	b.url = source.URL
 }
 
 // source writes the source file: what is in http besides base_url, and in fetch.

@@ -22,6 +22,8 @@ type question struct {
 
 	etag, modified string   // of an answer that need not be sent again
 	expired        []string // statuses that say that the cursor is too old
+
+	heed func(*http.Response) error // told of each answer, refusals too; nil: nobody
 }
 
 // get asks a source over HTTP. A source that is away or busy is asked again
@@ -53,7 +55,14 @@ func get(ctx context.Context, q question) (*http.Response, error) {
 		return nil, pipeline.Later(q.as.clean(fmt.Errorf("the source is away: %w", err)), 10*time.Second)
 	}
 	response.Body = &body{ReadCloser: response.Body, ctx: ctx, stop: stop, stall: stall, timeout: q.timeout}
-	if err := statusError(response, q); err != nil {
+	err = nil
+	if q.heed != nil {
+		err = q.heed(response)
+	}
+	if err == nil {
+		err = statusError(response, q)
+	}
+	if err != nil {
 		_ = response.Body.Close()
 		return nil, err
 	}

@@ -43,6 +43,9 @@ func (s *Stage) slice(ctx context.Context, d pipeline.Delivery) ([]pipeline.Enve
 	if _, expired := errors.AsType[expiredError](err); expired {
 		return s.finish(ctx, t, a, t.anew())
 	}
+	if p, ok := errors.AsType[parked](err); ok {
+		return s.park(ctx, t, p)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -165,6 +168,10 @@ func (s *Stage) ask(ctx context.Context, t task) (a Answer, k known, err error) 
 	}
 	a = Answer{URL: shown(u, t.src), Format: formatOf(u, t.src)}
 	a.Page, a.First = pageOf(t)
+	if err := s.await(ctx, t, u); err != nil {
+		return a, k, err
+	}
+	defer s.release(ctx, t, u)
 	if t.slice.Since != nil {
 		a.Format = "json"
 		err = s.DB.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&a.AskedAt)
@@ -199,6 +206,7 @@ func (s *Stage) open(ctx context.Context, t task, u *url.URL, k known, a *Answer
 		return nil, err
 	}
 	q := question{url: u, as: as, timeout: t.src.HTTP.Timeout}
+	q.heed = func(r *http.Response) error { return s.heed(ctx, t, u, r) }
 	if t.slice.Refresh && t.src.Fetch.Pages == nil { // the next page is found in a page's own answer
 		q.etag, q.modified = k.ETag, k.Modified
 	}

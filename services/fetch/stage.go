@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,12 +35,14 @@ type Stage struct {
 	Sink    pipeline.Sink
 	Folder  string                   // of the source files
 	Files   []string                 // folders below which file:// addresses may lie
+	Slots   int                      // slices done side by side; half of them may wait a moment for their budget
 	Self    string                   // its own queue
 	Next    string                   // the queue of delta
 	Count   func(what string, n int) // told of what was committed; nil: nobody
 	Log     *zap.Logger
 
 	tokens tokens
+	pacing atomic.Int32 // slices that may be waiting for their budget
 }
 
 // Handle does one job or slice.

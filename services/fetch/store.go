@@ -108,20 +108,26 @@ func lastAnswer(ctx context.Context, db *pgxpool.Pool, job, slice string) (a Ans
 	return a, postgres.Classify(err)
 }
 
-// insertAnswer commits an answer under the job's next number. The slice made
-// progress: the starts before this one do not count against it.
+// insertAnswer commits an answer under the job's next number, which workers of
+// one job take one after the other. The slice made progress: the starts before
+// this one do not count against it.
 func insertAnswer(ctx context.Context, db *pgxpool.Pool, d pipeline.Delivery, a *Answer) error {
-	err := db.QueryRow(ctx, `
-		WITH progress AS (
-			UPDATE ledger SET starts = 0 WHERE stage = $8 AND message_id = $2 AND state = 'started'
-		)
-		INSERT INTO answers (job_id, n, message_id, url, hash, bytes, format, observed_at, asked_at, page, first_id, link)
-		SELECT $1, coalesce((SELECT max(n) + 1 FROM answers WHERE job_id = $1), 0), $2, $3, $4, $5, $6, $7, $9, $10, $11, $12
-		RETURNING n`, d.Job, d.ID, a.URL, a.Hash, a.Bytes, a.Format, a.ObservedAt, Name, a.AskedAt, a.Page, a.First, a.Link).Scan(&a.N)
-	if err != nil {
-		return postgres.Classify(fmt.Errorf("keep answer: %w", err))
-	}
-	return nil
+	return postgres.InTx(ctx, db, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('leat.answers ' || $1, 0))`, d.Job); err != nil {
+			return err
+		}
+		err := tx.QueryRow(ctx, `
+			WITH progress AS (
+				UPDATE ledger SET starts = 0 WHERE stage = $8 AND message_id = $2 AND state = 'started'
+			)
+			INSERT INTO answers (job_id, n, message_id, url, hash, bytes, format, observed_at, asked_at, page, first_id, link)
+			SELECT $1, coalesce((SELECT max(n) + 1 FROM answers WHERE job_id = $1), 0), $2, $3, $4, $5, $6, $7, $9, $10, $11, $12
+			RETURNING n`, d.Job, d.ID, a.URL, a.Hash, a.Bytes, a.Format, a.ObservedAt, Name, a.AskedAt, a.Page, a.First, a.Link).Scan(&a.N)
+		if err != nil {
+			return fmt.Errorf("keep answer: %w", err)
+		}
+		return nil
+	})
 }
 
 func markBroken(ctx context.Context, db *pgxpool.Pool, job string, n int, why string) error {

@@ -49,3 +49,21 @@ CREATE TABLE leat.cursor_history (
 	at      timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX cursor_history_at ON leat.cursor_history (source, account, stream, at);
+
+-- Internal: what may be asked of a host with one credential, by all processes.
+CREATE TABLE leat.budgets (
+	name text PRIMARY KEY, -- source, host, and account where each has its own credential
+	answered timestamptz[] NOT NULL DEFAULT '{}',     -- when the last requests were
+	line timestamptz NOT NULL DEFAULT '1970-01-01',   -- the turn of who stands in line last
+	cool timestamptz NOT NULL DEFAULT '1970-01-01',   -- until then nothing is asked
+	why  text NOT NULL DEFAULT ''
+);
+
+-- Internal: requests that have not ended.
+CREATE TABLE leat.budget_leases (
+	name       text NOT NULL,
+	message_id text NOT NULL,
+	until      timestamptz NOT NULL,
+	answered   boolean NOT NULL DEFAULT false, -- and is still read
+	PRIMARY KEY (name, message_id)
+);
