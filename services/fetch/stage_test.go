@@ -232,6 +232,21 @@ func TestTheEarliestSliceOfAJobIsItsCursor(t *testing.T) {
 	}
 }
 
+// A person's word stands against a job that had begun before.
+func TestACursorThatAPersonSetStays(t *testing.T) {
+	b := newBench(t)
+	slice := b.slice(refresh)
+	b.exec(`INSERT INTO cursors (source, account, stream, set_at) VALUES ('ads', '', 'report', clock_timestamp())`)
+	b.must(slice)
+	if got := b.text(`SELECT coalesce(next, 'none') FROM cursors`); got != "none" {
+		t.Errorf("next is %s", got)
+	}
+	b.must(b.slice(refresh))
+	if got := b.text(`SELECT coalesce(next, 'none') FROM cursors`); got == "none" {
+		t.Error("a job that began afterwards moves nothing")
+	}
+}
+
 func TestADeadJobHasFailed(t *testing.T) {
 	b := newBench(t)
 	e := job(`{"source":"adds","id":"x"}`)

@@ -52,6 +52,8 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"submit", "--source", "ads", "--account", "nobody"}, "source ads has acme, globex"},
 		{[]string{"submit", "--source", "ads", "--timeout", "3s"}, "--timeout is for --wait"},
 		{[]string{"source", "explain"}, "takes the name of a source"},
+		{[]string{"cursor", "st"}, `unknown command "st"; did you mean`},
+		{[]string{"cursor", "set", "ads"}, "takes the name of a source and a value: 1 given"},
 		{[]string{"--config", "/nowhere.yaml", "status"}, "/nowhere.yaml"},
 	} {
 		status, out, errs := call(t, "", test.args...)
