@@ -198,7 +198,7 @@ func ExpandSecret(text, account string, get func(place string) (string, error)) 
 
 // explain says how, without any secret.
 func (a *Auth) explain() string {
-	text := ""
+	var text string
 	switch {
 	case a.Basic != nil:
 		text = "user and password"

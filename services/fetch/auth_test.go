@@ -255,6 +255,19 @@ func TestARefreshTokenThatComesWithATokenIsTheNext(t *testing.T) {
 	}
 }
 
+func TestAnotherHostIsNotSentTheClientsSecret(t *testing.T) {
+	b := newBench(t)
+	t.Setenv("ADS_SECRET", "the-client's-secret")
+	asked := false
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	defer other.Close()
+	b.answer = func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect) }
+	b.source(fmt.Sprintf(oauth, b.url, ""), byDays, ofACME)
+	if _, err := b.do(b.slice(`{"source":"ads"}`)); err == nil || asked || strings.Contains(err.Error(), "the-client's") {
+		t.Errorf("the other host was asked: %t, %v", asked, err)
+	}
+}
+
 func TestAClientThatIsRefusedIsADeadLetterWithoutItsSecret(t *testing.T) {
 	b := newBench(t)
 	b.url = platform(t, func(c *demosource.Config) { c.Client = "leat:another" })

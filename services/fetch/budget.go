@@ -281,7 +281,7 @@ func coolDown(status int, h http.Header, now time.Time) time.Duration {
 // park puts a slice back into the queue.
 func (s *Stage) park(ctx context.Context, t task, p parked) ([]pipeline.Envelope, error) {
 	again := t.Envelope
-	again.Wait, again.Headers = p.wait, maps.Clone(t.Headers)
+	again.Queue, again.Wait, again.Headers = s.Self, p.wait, maps.Clone(t.Headers)
 	delete(again.Headers, turnHeader)
 	if !p.turn.IsZero() {
 		if again.Headers == nil {

@@ -19,12 +19,15 @@ var transport = &http.Transport{
 const maxRedirects = 10
 
 // checkRedirect has another host than the one that was asked learn nothing of
-// what was shown to that one: no header with a secret, no address with one.
+// what was shown to that one: no header or body with a secret, no address with one.
 func checkRedirect(r *http.Request, via []*http.Request) error {
 	if len(via) >= maxRedirects {
 		return errors.New("more than 10 redirects")
 	}
 	if first := via[0].URL; r.URL.Host != first.Host || r.URL.Scheme != first.Scheme {
+		if r.Method != http.MethodGet {
+			return errors.New("a redirect to another host, which is not sent what was for this one")
+		}
 		r.Header = http.Header{"User-Agent": {userAgent}}
 	}
 	return nil

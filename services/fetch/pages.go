@@ -152,7 +152,10 @@ func nextInBody(ctx context.Context, src *source.Source, a Answer, file *os.File
 	if err != nil {
 		return "", pipeline.Permanent(fmt.Errorf("pages: %w", err))
 	}
-	return resolve(base, at, src)
+	if at, err = resolve(base, at, src); err != nil {
+		return "", pipeline.Permanent(err)
+	}
+	return at, nil
 }
 
 // resolve makes an address of one that may be relative to another, without the
@@ -160,7 +163,7 @@ func nextInBody(ctx context.Context, src *source.Source, a Answer, file *os.File
 func resolve(base *url.URL, ref string, src *source.Source) (string, error) {
 	to, err := base.Parse(ref)
 	if err != nil {
-		return "", pipeline.Permanent(fmt.Errorf("pages: the next page's address: %w", err))
+		return "", fmt.Errorf("pages: the next page's address: %w", err)
 	}
 	return shown(to, src), nil
 }

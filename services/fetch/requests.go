@@ -71,9 +71,13 @@ func (s *Stage) claim(ctx context.Context, job string, r request) (k known, now 
 	return k, now, err
 }
 
-// keepRequest keeps what a request was told, unless another job has claimed it meanwhile.
+// keepRequest keeps what a request was told, unless another job has claimed it
+// meanwhile. Of what was true at another time PostgreSQL may hold less.
 func keepRequest(ctx context.Context, tx pgx.Tx, t task, a Answer, records int) error {
 	r := t.request(a.URL)
+	if t.slice.AsOf != nil {
+		a.ETag, a.Modified, a.Hash = "", "", ""
+	}
 	_, err := tx.Exec(ctx, `
 		UPDATE requests SET etag = $5, modified = $6, hash = $7, records = $8
 		WHERE source = $1 AND account = $2 AND name = $3 AND job_id = $4`,

@@ -128,6 +128,26 @@ func TestAnAnswerThatComesBackIsNotTakenForTheLast(t *testing.T) {
 	}
 }
 
+// What was true at another time may have changed nothing.
+func TestAnAnswerOfAnotherTimeIsNotTakenForTheLast(t *testing.T) {
+	b := newBench(t)
+	b.source("", "report: {path: /r}")
+	text := says(10)
+	b.tagged(&text)
+	b.run(refresh)
+	text = says(12)
+	const past = `{"source":"ads","as_of":"2026-01-01T00:00:00Z"}`
+	if got := b.run(past); !strings.Contains(got, ",12]") {
+		t.Errorf("the past: %s", got)
+	}
+	if got := b.run(past); !strings.Contains(got, ",12]") {
+		t.Errorf("the past again: %s", got)
+	}
+	if got := b.run(refresh); !strings.Contains(got, ",12]") {
+		t.Errorf("the present: %q", got)
+	}
+}
+
 func TestASlicesDaysAreNotThoseOfAnother(t *testing.T) {
 	b := newBench(t)
 	b.source("", "report: {path: '/r?d={from}', slice: 1d, lookback: 2d}")

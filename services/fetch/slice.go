@@ -69,6 +69,10 @@ type task struct {
 	src   *source.Source
 }
 
+// conditional reports whether an answer that is the last one again says nothing
+// new. What was true at another time always may.
+func (t task) conditional() bool { return t.slice.Refresh && t.slice.AsOf == nil }
+
 // read takes out of an answer what it holds.
 func (s *Stage) read(ctx context.Context, t task, a Answer, k known) (cut pieces, err error) {
 	cut = pieces{counts: map[string]int{"answers.unchanged": 1}}
@@ -86,7 +90,7 @@ func (s *Stage) read(ctx context.Context, t task, a Answer, k known) (cut pieces
 	switch cursor := cut.cursor; {
 	case t.slice.Since != nil:
 		return s.changes(ctx, t, a, file)
-	case t.slice.Refresh && a.Hash == k.Hash: // PostgreSQL holds it already
+	case t.conditional() && a.Hash == k.Hash: // PostgreSQL holds it already
 		cut.counts["answers.fetched"], cut.counts["answers.bytes"], cut.records = 1, int(a.Bytes), k.Records
 	default:
 		cut, err = s.cut(ctx, t, a, file)
@@ -186,10 +190,13 @@ func (s *Stage) ask(ctx context.Context, t task) (a Answer, k known, err error) 
 		a.ObservedAt = *t.slice.AsOf
 	}
 	answer, err := s.open(ctx, t, u, k, &a)
-	if err != nil || a.Unchanged {
+	if err != nil {
 		return a, k, err
 	}
 	defer answer.Close() //nolint:errcheck // what was read is all that counts
+	if a.Unchanged {
+		return a, k, nil
+	}
 	if a.Hash, a.Bytes, err = s.Archive.Keep(answer); err != nil {
 		return a, k, pipeline.Paced(fmt.Errorf("answer of %s: cut off after %d bytes: %w", a.URL, a.Bytes, err))
 	}
@@ -207,7 +214,7 @@ func (s *Stage) open(ctx context.Context, t task, u *url.URL, k known, a *Answer
 	}
 	q := question{url: u, as: as, timeout: t.src.HTTP.Timeout}
 	q.heed = func(r *http.Response) error { return s.heed(ctx, t, u, r) }
-	if t.slice.Refresh && t.src.Fetch.Pages == nil { // the next page is found in a page's own answer
+	if t.conditional() && t.src.Fetch.Pages == nil { // the next page is found in a page's own answer
 		q.etag, q.modified = k.ETag, k.Modified
 	}
 	if t.slice.Since != nil && *t.slice.Since != "" {
@@ -222,8 +229,9 @@ func (s *Stage) open(ctx context.Context, t task, u *url.URL, k known, a *Answer
 	}
 	a.Unchanged = response.StatusCode == http.StatusNotModified
 	a.ETag, a.Modified = validators(response.Header)
-	if a.Link, err = nextLink(response.Header, response.Request.URL, t.src); err != nil || a.Unchanged {
-		return nil, errors.Join(as.clean(err), response.Body.Close())
+	if a.Link, err = nextLink(response.Header, response.Request.URL, t.src); err != nil {
+		_ = response.Body.Close()
+		return nil, pipeline.Permanent(as.clean(err))
 	}
 	return response.Body, nil
 }
