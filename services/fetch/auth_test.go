@@ -261,7 +261,9 @@ func TestAnotherHostIsNotSentTheClientsSecret(t *testing.T) {
 	asked := false
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
 	defer other.Close()
-	b.answer = func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect) }
+	b.answer = func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
+	}
 	b.source(fmt.Sprintf(oauth, b.url, ""), byDays, ofACME)
 	if _, err := b.do(b.slice(`{"source":"ads"}`)); err == nil || asked || strings.Contains(err.Error(), "the-client's") {
 		t.Errorf("the other host was asked: %t, %v", asked, err)
