@@ -42,6 +42,17 @@ type Slice struct {
 	URL     string     `json:"url,omitempty"` // fetch this in place of the source's own address
 	AsOf    *time.Time `json:"as_of,omitempty"`
 	Refresh bool       `json:"refresh,omitempty"` // moves the cursor when its parts are done
+	Page    *Page      `json:"page,omitempty"`    // nil: the first, or the only one
+	Since   *string    `json:"since,omitempty"`   // asks what changed since this cursor; empty: there is none yet
+	All     bool       `json:"all,omitempty"`     // with since: only the cursor is wanted, everything is asked for anyway
+	IDs     []string   `json:"ids,omitempty"`     // asks for these objects only
+}
+
+// A Page is one after the first of what a slice asks for.
+type Page struct {
+	N     int    `json:"n"`     // 2 is the second
+	At    string `json:"at"`    // what it is asked with: a cursor, number, offset or address
+	First string `json:"first"` // id of the slice that asked for the first
 }
 
 // Kind implements pipeline.Payload.

@@ -24,6 +24,9 @@ func checkRedirect(next *http.Request, via []*http.Request) error {
 	}
 	next.Header.Del("Referer") // its query may be a credential
 	if next.URL.Scheme != first.Scheme || next.URL.Host != first.Host {
+		if next.Method != http.MethodGet && next.Method != http.MethodHead {
+			return &Refused{fmt.Sprintf("redirected to another host, %s, which is not sent what was for %s", next.URL.Host, first.Host)}
+		}
 		for name := range next.Header {
 			if !slices.Contains(harmless, name) {
 				next.Header.Del(name)

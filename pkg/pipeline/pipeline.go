@@ -37,7 +37,19 @@ type Envelope struct {
 }
 
 // Waits are the delays that the broker has a queue for.
-var Waits = []time.Duration{10 * time.Second, time.Minute, 10 * time.Minute}
+var Waits = []time.Duration{time.Second, 10 * time.Second, time.Minute, 10 * time.Minute}
+
+// WaitWithin is the longest of Waits that is over before d is, the shortest if
+// none is: who waits until a moment comes back before it, and waits again.
+func WaitWithin(d time.Duration) time.Duration {
+	wait := Waits[0]
+	for _, w := range Waits {
+		if w <= d {
+			wait = w
+		}
+	}
+	return wait
+}
 
 // A Payload is what an envelope carries: JSON, which encoding/json writes and
 // reads where the payload is no Appender and no Reader.

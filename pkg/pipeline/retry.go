@@ -32,7 +32,7 @@ func (w *Worker) settle(ctx context.Context, d Delivery, cause error) error {
 		return w.bury(ctx, d, Death{Class: ClassFailed, Reason: cause.Error(), Attempts: d.Attempt + 1})
 	default:
 		again.Attempt++
-		again.Wait = Waits[min(again.Attempt/2, len(Waits)-1)]
+		again.Wait = retries[min(again.Attempt/2, len(retries)-1)]
 	}
 	back := Setback{Class: Class(cause), Reason: w.plain(cause.Error()), Attempts: again.Attempt}
 	w.Metrics.Retry(back.Class)
@@ -135,16 +135,19 @@ func waits(err error) bool {
 	return ok
 }
 
-// longEnough picks the shortest of Waits that is at least wait; who has waited
+// retries are the waits after a failure: a second later it would be the same.
+var retries = Waits[1:]
+
+// longEnough picks the shortest of retries that is at least wait; who has waited
 // often waits longer.
 func longEnough(wait time.Duration, waited int) time.Duration {
-	shortest := min(waited/10, len(Waits)-1)
-	for _, w := range Waits[shortest:] {
+	shortest := min(waited/10, len(retries)-1)
+	for _, w := range retries[shortest:] {
 		if w >= wait {
 			return w
 		}
 	}
-	return Waits[len(Waits)-1]
+	return retries[len(retries)-1]
 }
 
 // backoff doubles from 100ms to 30s, with half of it random.

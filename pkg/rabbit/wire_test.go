@@ -169,7 +169,7 @@ func TestAnAlarmIsAnOutageThatEndsByItself(t *testing.T) {
 }
 
 func TestNamesOfWaitingQueues(t *testing.T) {
-	want := []string{"leat.wait.10s", "leat.wait.1m", "leat.wait.10m"}
+	want := []string{"leat.wait.1s", "leat.wait.10s", "leat.wait.1m", "leat.wait.10m"}
 	for i, wait := range pipeline.Waits {
 		if got := waitName(wait); got != want[i] {
 			t.Errorf("%s waits in %s, want %s", wait, got, want[i])

@@ -33,6 +33,19 @@ func (s *Source) explainFetch(b *strings.Builder) {
 	if form := s.explainForm(); form != "" {
 		fmt.Fprintf(b, "  %s\n", form)
 	}
+	if c := s.Fetch.Changes; c != nil {
+		fmt.Fprintf(b, "  a refresh asks %s what changed, and then for those alone, %d at a time: %s\n", c.Path, c.Batch, c.Report)
+		fmt.Fprintf(b, "  the first, and one whose cursor is too old (%s), asks for all\n", strings.Join(c.Expired, ", "))
+	}
+	if s.Fetch.Pages != nil {
+		fmt.Fprintf(b, "  an answer is a page; the next is %s\n", s.Fetch.Pages.explain())
+	}
+	if s.HTTP.Auth != nil {
+		fmt.Fprintf(b, "  it says who it is by %s\n", s.HTTP.Auth.explain())
+	}
+	if s.HTTP.Rate != nil {
+		fmt.Fprintf(b, "  %s\n", s.HTTP.Rate.explain(s.HTTP.Auth.PerAccount()))
+	}
 	if len(s.Accounts) > 0 {
 		fmt.Fprintf(b, "  accounts: %s\n", strings.Join(s.AccountNames(), ", "))
 	}

@@ -73,6 +73,12 @@ func (v *validator) defaults() {
 	setDefault(&v.Fetch.Report.Lookback, 30)
 	setDefault(&v.Fetch.Report.Encoding, encodingUTF8)
 	setDefault(&v.Numbers.Decimal, ".")
+	if c := v.Fetch.Changes; c != nil {
+		setDefault(&c.Batch, 50)
+		if !v.has("fetch.changes.expired") {
+			c.Expired = []string{"410"}
+		}
+	}
 	setDefault(&v.Stats.Kind, KindTotal)
 	setDefault(&v.Stats.Absent, AbsentKeep)
 	for i := range v.Accounts {

@@ -46,11 +46,16 @@ type HTTP struct {
 	BaseURL string        `yaml:"base_url"` // ${NAME} is taken from the environment when a request is made
 	Timeout time.Duration `yaml:"timeout"`  // of connect, of the header, and of each silence within the body; default 30s
 	TLS     certs.Files   `yaml:"tls"`      // of a source with an authority of its own, or one that wants to see a certificate
+	Hosts   []string      `yaml:"hosts"`    // besides base_url's: they may be asked with the same credentials
+	Auth    *Auth         `yaml:"auth"`
+	Rate    *Rate         `yaml:"rate"` // absent: as fast as it goes
 }
 
 // Fetch says what is asked of the source.
 type Fetch struct {
-	Report Report `yaml:"report"`
+	Changes *Changes `yaml:"changes"` // a refresh asks for what changed, and for no more; absent: for the days since the last
+	Report  Report   `yaml:"report"`
+	Pages   *Pages   `yaml:"pages"` // absent: an answer is all there is
 }
 
 // A Report is an answer that holds everything about an account and some days.

@@ -52,7 +52,11 @@ func (v *validator) validate() {
 	v.name("source", v.Name)
 	v.zones()
 	v.http()
+	v.auth()
+	v.rate()
 	v.report()
+	v.changes()
+	v.pages()
 	v.form()
 	v.numbers()
 	v.dates()
@@ -162,7 +166,8 @@ func (v *validator) report() {
 	v.oneOf("fetch.report.format", r.Format, formatJSON, formatNDJSON, formatCSV, formatTSV)
 	v.oneOf("fetch.report.encoding", r.Encoding, encodingUTF8, encodingUTF16, encodingLatin1)
 	if r.Path != "" {
-		v.path("fetch.report.path", r.Path)
+		v.path("fetch.report.path", r.Path, "{from}", "{to}")
+		v.slice(r.Path)
 	}
 	if r.Since == "" {
 		return
@@ -174,12 +179,12 @@ func (v *validator) report() {
 
 var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
 
-// path checks what a request asks for: an account of each account, and days
-// where the answer is to be cut into slices of days.
-func (v *validator) path(at, path string) {
+// path checks what a request asks for: an account of each account, and what else
+// may be filled in.
+func (v *validator) path(at, path string, others ...string) {
 	v.literal(at, path)
 	path = variable.ReplaceAllString(path, "")
-	allowed := []string{"{account}", "{from}", "{to}"}
+	allowed := append([]string{"{account}"}, others...)
 	for _, p := range placeholder.FindAllString(path, -1) {
 		if !slices.Contains(allowed, p) {
 			v.failf(at, "found %s; %s", p, oneOf(p, allowed))
@@ -198,7 +203,6 @@ func (v *validator) path(at, path string) {
 	case !account && len(v.Accounts) > 0:
 		v.failf(at, "lacks {account}; every account would get the same answer")
 	}
-	v.slice(path)
 }
 
 // slice checks that requests for some days each differ: by both their days, or

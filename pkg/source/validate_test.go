@@ -32,7 +32,7 @@ func TestAllMistakesOfAFileAreToldAtOnce(t *testing.T) {
 2:11: timezone: found "Europe/Berln"; it must be the name of a time zone, such as Europe/Berlin or UTC
 3:1: accunts: unknown key; did you mean accounts? allowed: source, timezone, accounts, http, fetch, records, numbers, dates, stats, annotate, rollup
 4:18: http.base_url: found "ftp://x"; it must be an address such as https://api.example.com/v1, without ? and #
-4:27: http.auth: not supported by this version; allowed: base_url, timeout, tls
+4:42: http.auth.bearer: holds no ${NAME} or ${file:/path}; a secret is taken from fetch's environment or a file, and never written here
 5:1: schedule: not supported by this version; allowed: source, timezone, accounts, http, fetch, records, numbers, dates, stats, annotate, rollup
 7:18: fetch.report.path: found {acount}; did you mean {account}? allowed: {account}, {from}, {to}
 7:45: fetch.report.lookback: found "30"; it must be a number of days such as 30d, from 1d to 36500d
@@ -78,7 +78,7 @@ func TestEachMistakeSaysWhatIsAllowed(t *testing.T) {
 		{"a timeout without unit", rest + "http: {timeout: 30}\n", `3:17: http.timeout: found "30"; it must be a time such as 30s, above 0 and at most 1h`},
 		{"a slice of no days", rest + "fetch: {report: {slice: 0d}}\n", `3:25: fetch.report.slice: found "0d"; it must be a number of days such as 30d, from 1d to 36500d`},
 		{"feeds", rest + "feeds: {}\n", "3:1: feeds: not supported by this version; allowed: source, timezone, accounts, http, fetch, records, numbers, dates, stats, annotate, rollup"},
-		{"changes", rest + "fetch: {changes: {path: /}}\n", "3:9: fetch.changes: not supported by this version; allowed: report"},
+		{"streams", rest + "fetch: {stream: {path: /}}\n", "3:9: fetch.stream: not supported by this version; allowed: changes, report, pages"},
 		{"the machine's own zone", rest + "timezone: Local\n", `3:11: timezone: found "Local"; it must be the name of a time zone, such as Europe/Berlin or UTC`},
 		{"an account's zone", rest + "accounts: {a: {timezone: Mars}}\n", `3:26: accounts.a.timezone: found "Mars"; it must be the name of a time zone, such as Europe/Berlin or UTC`},
 		{"an account's setting", rest + "accounts: {a: {timezon: UTC}}\n", "3:16: accounts.a.timezon: unknown key; did you mean timezone? allowed: timezone"},

@@ -19,8 +19,7 @@ const maxText = 1 << 20 // bytes of a source file
 // not know yet.
 var later = map[string][]string{
 	"":      {"feeds", "schedule"},
-	"http":  {"auth", "rate"},
-	"fetch": {"changes", "pages", "poll", "stream"},
+	"fetch": {"poll", "stream"},
 }
 
 // decoder reads YAML into the structs of this package, and goes on after a

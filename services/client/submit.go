@@ -58,7 +58,7 @@ func checkSource(folder string, job fetch.Job, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	_, err = fetch.Plan(job, src, nil, now)
+	_, err = fetch.Plan(job, src, fetch.Cursors{}, now)
 	return err
 }
 

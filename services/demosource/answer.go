@@ -101,18 +101,6 @@ func (s *server) etag(u *url.URL, m moment) string {
 	return fmt.Sprintf(`W/"%016x"`, mixString(seed, name))
 }
 
-// authorize asks for the token, if there is one.
-func (s *server) authorize(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.cfg.Token != "" && r.Header.Get("Authorization") != "Bearer "+s.cfg.Token {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			writeError(w, problem{http.StatusUnauthorized, "a bearer token is needed, and it must be the right one"})
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
 // problem is an error that the client is told, with its status.
 type problem struct {
 	status int

@@ -2,6 +2,7 @@ package demosource
 
 import (
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -19,7 +20,11 @@ func (c cursor) String() string { return fmt.Sprintf("%d.%d", c.hour, c.revision
 // present is the cursor of a client that has seen everything.
 func (m moment) present() cursor { return cursor{hour: m.hour, revision: len(m.revisions)} }
 
-// since reads a cursor. One ahead of the present, from before a restart, is as none.
+// cursorAge is how many hours a cursor is good for.
+const cursorAge = restatedDays * 24
+
+// since reads a cursor. One ahead of the present, from before a restart, is as
+// none; one that is too old is gone.
 func (q query) since(m moment) (cursor, error) {
 	text := q.Get("since")
 	if text == "" {
@@ -30,6 +35,9 @@ func (q query) since(m moment) (cursor, error) {
 	n, errRevision := strconv.Atoi(revision)
 	if !ok || errHour != nil || errRevision != nil || h < 0 || n < 0 {
 		return cursor{}, bad("since is %q; it must be empty or a cursor given as next", text)
+	}
+	if h < m.hour-cursorAge {
+		return cursor{}, problem{http.StatusGone, fmt.Sprintf("since is %q, which is more than %d days old; ask for all", text, restatedDays)}
 	}
 	return cursor{hour: h, revision: n, none: h > m.hour || n > len(m.revisions)}, nil
 }

@@ -11,11 +11,12 @@
 // is over is restated now and then for 30 days. Nothing is stored, so an answer
 // of a gigabyte needs no more memory than one of a kilobyte.
 //
-//	GET    /ads/report      account, from, to, format (json, ndjson, csv)
+//	GET    /ads/report      account, from, to, ids, format (json, ndjson, csv)
 //	GET    /ads/changes     account, since
-//	GET    /ads/pages       account, from, to, cursor, limit
+//	GET    /ads/pages       account, from, to, ids, cursor, limit
 //	GET    /events          day, count
 //	GET    /hours           day, pages
+//	POST   /oauth/token     OAuth 2: client_credentials, refresh_token
 //	GET    /healthz
 //	GET    /admin/requests  what was asked; DELETE begins the count anew
 //	GET    /admin/state     the hour, the revision and the faults
@@ -32,6 +33,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,8 +58,15 @@ type Config struct {
 	Now func() time.Time
 	// Gzip lets answers be compressed for clients that accept it.
 	Gzip bool
-	// Token, if set, must be sent as a bearer token, except to /admin and /healthz.
+	// Token, if set, must be sent to the feeds: as a bearer token, the password of
+	// any user, the header X-Api-Key or the parameter key.
 	Token string
+	// Client is an OAuth 2 client, ID:SECRET. If set, the feeds ask for a bearer
+	// token that /oauth/token has given. A refresh token is good for one time; the
+	// first is the client's secret.
+	Client string
+	// TokenLifetime is how long such a token is good for. Defaults to an hour.
+	TokenLifetime time.Duration
 	// Faults are what goes wrong from the start; /admin/faults changes them.
 	Faults Faults
 }
@@ -91,6 +100,9 @@ func (c Config) Validate() error {
 			return fmt.Errorf("accounts: %q must be 1 to 40 letters, digits or _", name)
 		}
 	}
+	if id, secret, ok := strings.Cut(c.Client, ":"); c.Client != "" && (!ok || id == "" || secret == "") {
+		return errors.New("client: it must be ID:SECRET")
+	}
 	if !(c.Changed >= 0 && c.Changed <= 1) {
 		return fmt.Errorf("changed: %v is not a share from 0 to 1", c.Changed)
 	}
@@ -102,6 +114,7 @@ type server struct {
 	cfg      Config
 	accounts map[string]*account
 	requests requestLog
+	grants   grants
 	numbers  atomic.Uint64 // of the requests so far; decides which of them fail
 
 	mu    sync.Mutex
@@ -126,6 +139,7 @@ func New(cfg Config) http.Handler {
 	s := &server{cfg: cfg, accounts: newAccounts(cfg), state: state{faults: cfg.Faults}}
 	mux := http.NewServeMux()
 	s.adminRoutes(mux)
+	mux.HandleFunc("POST /oauth/token", s.grant)
 	s.feedRoutes(mux)
 	return s.requests.count(mux)
 }
@@ -145,8 +159,15 @@ func (s *server) feedRoutes(mux *http.ServeMux) {
 
 // snapshot is the moment that one request is answered at.
 func (s *server) snapshot() moment {
+	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.cfg.Now().Add(s.state.offset)
 	return newMoment(now, s.cfg, s.state.revisions)
+}
+
+// now is the platform's clock.
+func (s *server) now() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cfg.Now().Add(s.state.offset)
 }

@@ -211,3 +211,14 @@ func TestABadConfigurationIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestTheMostRequestsOfASecondAreCounted(t *testing.T) {
+	var y tally
+	at := time.Unix(1e9, 0)
+	for _, ms := range []int{0, 900, 100, 1000, 1050, 1899, 9000, 1999, 9999} { // 900 to 1899 and 100 to 1099 are seconds
+		y.arrive(at.Add(time.Duration(ms) * time.Millisecond))
+	}
+	if y.Most != 4 {
+		t.Errorf("%d in a second, want 4", y.Most)
+	}
+}

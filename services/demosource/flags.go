@@ -17,7 +17,8 @@ func (c *Config) Flags(fs *flag.FlagSet) {
 	fs.Func("timezone", "`zone` whose days are reported (default Europe/Berlin)", c.setTimezone)
 	fs.Func("now", "fix the clock at a `time` such as 2026-11-14T13:00:00Z", c.setNow)
 	fs.BoolVar(&c.Gzip, "gzip", c.Gzip, "compress for clients that accept it")
-	fs.StringVar(&c.Token, "token", c.Token, "bearer `token` to ask for")
+	fs.StringVar(&c.Token, "token", c.Token, "`token` to ask for: bearer, password, X-Api-Key or key")
+	fs.StringVar(&c.Client, "client", c.Client, "OAuth 2 client, `ID:SECRET`, whose tokens to ask for; /oauth/token gives them")
 	for _, name := range faultNames {
 		fs.Func(name, faultUsage[name], func(value string) error { return c.Faults.Set(name, value) })
 	}

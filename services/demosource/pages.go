@@ -8,7 +8,7 @@ import (
 )
 
 // pages answers /ads/pages: the account's ads with their stats of from..to, a
-// page at a time. The next page's cursor is at paging.next, its address in the
+// page at a time, of which ids leave out the others. The next page's cursor is at paging.next, its address in the
 // Link header; the last page has neither.
 func (s *server) pages(q query, m moment) (*answer, error) {
 	a, err := s.account(q)
@@ -27,10 +27,15 @@ func (s *server) pages(q query, m moment) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	only, err := q.ids()
+	if err != nil {
+		return nil, err
+	}
 	next := after + limit
 	last := next >= a.ads
 	return &answer{contentType: contentTypes["json"], link: pageLink(q, next, last), write: func(out *output) {
 		p := page{nested: nested{report: newReport(a, m, m.days(from, to), out)}}
+		p.only = only
 		if !last {
 			p.next = strconv.Itoa(next)
 		}

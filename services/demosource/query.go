@@ -9,6 +9,25 @@ import (
 	"time"
 )
 
+// mostIDs is how many ads one request may name.
+const mostIDs = 1000
+
+// ids reads the ads that are asked for; nil for all.
+func (q query) ids() (map[string]bool, error) {
+	if q.Get("ids") == "" {
+		return nil, nil
+	}
+	list := strings.Split(q.Get("ids"), ",")
+	if len(list) > mostIDs {
+		return nil, bad("ids are %d; at most %d at once", len(list), mostIDs)
+	}
+	only := make(map[string]bool, len(list))
+	for _, id := range list {
+		only[id] = true
+	}
+	return only, nil
+}
+
 // mostDays is the longest period that one request may ask for.
 const mostDays = 400
 

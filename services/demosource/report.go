@@ -13,7 +13,8 @@ type report struct {
 	*account
 	moment
 	window []day
-	today  uint64 // its number
+	only   map[string]bool // ids of the ads that were asked for; nil: all
+	today  uint64          // its number
 	out    *output
 }
 
@@ -21,8 +22,8 @@ func newReport(a *account, m moment, window []day, out *output) *report {
 	return &report{account: a, moment: m, window: window, today: m.day(m.today()).number, out: out}
 }
 
-// report answers /ads/report: all of an account's ads with their stats of the
-// days from..to, nested (json) or a row for each stat (ndjson, csv).
+// report answers /ads/report: an account's ads (all, or those of ids) with their
+// stats of the days from..to, nested (json) or a row for each stat (ndjson, csv).
 func (s *server) report(q query, m moment) (*answer, error) {
 	a, err := s.account(q)
 	if err != nil {
@@ -36,8 +37,13 @@ func (s *server) report(q query, m moment) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	only, err := q.ids()
+	if err != nil {
+		return nil, err
+	}
 	return &answer{contentType: contentTypes[format], write: func(out *output) {
 		r := newReport(a, m, m.days(from, to), out)
+		r.only = only
 		r.write(r.writer(format), 0, a.ads)
 	}}, nil
 }
@@ -64,11 +70,11 @@ func (r *report) writer(format string) writer {
 func (r *report) write(w writer, after, limit int) {
 	w.begin()
 	for one := range r.all() {
-		if one.number <= after {
-			continue
-		}
 		if one.number > after+limit || !r.out.ok() {
 			break
+		}
+		if one.number <= after || r.only != nil && !r.only[r.adID(one.number)] {
+			continue
 		}
 		w.ad(one)
 		r.stats(w, one)

@@ -3,9 +3,11 @@ package demosource
 import (
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // tally counts the requests of one endpoint.
@@ -14,6 +16,9 @@ type tally struct {
 	Bytes    int64            `json:"bytes"`
 	Statuses map[string]int64 `json:"statuses"`
 	Faults   map[string]int64 `json:"faults"`
+	Most     int              `json:"most_in_a_second"` // whichever second it is
+
+	second []time.Time // when the last requests came, in order
 }
 
 // requestLog counts requests by endpoint, status and fault.
@@ -26,7 +31,8 @@ type requestLog struct {
 func (l *requestLog) count(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &counter{ResponseWriter: w, status: http.StatusOK}
-		defer func() { l.add(endpoint(r), c) }()
+		came := time.Now()
+		defer func() { l.add(endpoint(r), came, c) }()
 		next.ServeHTTP(c, r)
 	})
 }
@@ -39,7 +45,7 @@ func endpoint(r *http.Request) string {
 	return "other"
 }
 
-func (l *requestLog) add(endpoint string, c *counter) {
+func (l *requestLog) add(endpoint string, came time.Time, c *counter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t, ok := l.endpoints[endpoint]
@@ -47,6 +53,7 @@ func (l *requestLog) add(endpoint string, c *counter) {
 		t = tally{Statuses: map[string]int64{}, Faults: map[string]int64{}}
 	}
 	t.Count++
+	t.arrive(came)
 	t.Bytes += c.bytes
 	t.Statuses[strconv.Itoa(c.status)]++
 	if fault := c.Header().Get(faultHeader); fault != "" {
@@ -57,6 +64,22 @@ func (l *requestLog) add(endpoint string, c *counter) {
 	}
 	l.endpoints[endpoint] = t
 }
+
+// arrive counts the requests of each second that a new one is in. Those that came
+// later may have ended sooner.
+func (t *tally) arrive(came time.Time) {
+	at, _ := slices.BinarySearchFunc(t.second, came, time.Time.Compare)
+	t.second = slices.Insert(t.second, at, came)
+	for first := at; first >= 0 && came.Sub(t.second[first]) < time.Second; first-- {
+		end, _ := slices.BinarySearchFunc(t.second, t.second[first].Add(time.Second), time.Time.Compare)
+		t.Most = max(t.Most, end-first)
+	}
+	last := t.second[len(t.second)-1]
+	t.second = slices.DeleteFunc(t.second, func(at time.Time) bool { return last.Sub(at) > remembered })
+}
+
+// remembered is longer than an answer takes.
+const remembered = 2 * time.Second
 
 // counts returns a copy.
 func (l *requestLog) counts() map[string]tally {

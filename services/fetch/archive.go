@@ -44,4 +44,10 @@ func (a Archive) Keep(answer io.Reader) (hash string, size int64, err error) {
 // Open returns an answer; os.ErrNotExist when this host does not have it.
 func (a Archive) Open(hash string) (*os.File, error) { return os.Open(a.path(hash)) }
 
+// Has returns nil when this host has an answer, and os.ErrNotExist when it has not.
+func (a Archive) Has(hash string) error {
+	_, err := os.Stat(a.path(hash))
+	return err
+}
+
 func (a Archive) path(hash string) string { return filepath.Join(a.Folder, hash[:2], hash) }

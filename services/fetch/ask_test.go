@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/leatflow/leat/pkg/pipeline"
+	"github.com/leatflow/leat/pkg/source"
 )
 
 // verdict is what the worker will do about an error.
@@ -36,12 +38,36 @@ func verdict(err error) string {
 	return "again"
 }
 
+// ask asks at an address, as nobody in particular.
+func ask(t *testing.T, address string, timeout time.Duration) (io.ReadCloser, error) {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := get(t.Context(), question{client: http.DefaultClient, url: u, timeout: timeout})
+	if err != nil {
+		return nil, err
+	}
+	return response.Body, nil
+}
+
+// openAt opens what is at an address, as a job's url has it.
+func openAt(t *testing.T, s *Stage, address string, src *source.Source) (io.ReadCloser, error) {
+	t.Helper()
+	u, err := parseAddress(address)
+	if err != nil {
+		return nil, err
+	}
+	return s.open(t.Context(), task{src: src}, u, known{}, &Answer{})
+}
+
 func TestWhatASourceAnswersByItsStatus(t *testing.T) {
 	for _, c := range []struct {
 		status int
 		want   string
 	}{
-		{200, "none"}, {404, "permanent"}, {401, "permanent"}, {400, "permanent"}, {304, "permanent"},
+		{200, "none"}, {404, "permanent"}, {401, "again"}, {400, "permanent"}, {304, "permanent"},
 		{408, "later"}, {429, "later"}, {503, "later"}, {502, "later"}, {504, "later"}, {500, "again"}, {501, "again"},
 	} {
 		source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -50,7 +76,7 @@ func TestWhatASourceAnswersByItsStatus(t *testing.T) {
 				fmt.Fprint(w, "quota used up")
 			}
 		}))
-		body, err := get(t.Context(), http.DefaultClient, source.URL, time.Minute)
+		body, err := ask(t, source.URL, time.Minute)
 		if err == nil {
 			_ = body.Close()
 		}
@@ -82,7 +108,7 @@ func TestRetryAfter(t *testing.T) {
 func TestASourceThatIsAwayIsAskedLater(t *testing.T) {
 	source := httptest.NewServer(http.NotFoundHandler())
 	source.Close()
-	if _, err := get(t.Context(), http.DefaultClient, source.URL, time.Minute); verdict(err) != "later" {
+	if _, err := ask(t, source.URL, time.Minute); verdict(err) != "later" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -93,7 +119,7 @@ func TestACutAnswerIsAnErrorToTryAgain(t *testing.T) {
 		fmt.Fprint(w, `{"ads":[`)
 	}))
 	defer source.Close()
-	body, err := get(t.Context(), http.DefaultClient, source.URL, time.Minute)
+	body, err := ask(t, source.URL, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +150,7 @@ func TestSilenceEndsARequest(t *testing.T) {
 			}))
 			defer source.Close()
 			defer close(over)
-			body, err := get(t.Context(), http.DefaultClient, source.URL, 50*time.Millisecond)
+			body, err := ask(t, source.URL, 50*time.Millisecond)
 			if first == "" {
 				if verdict(err) != "later" || !strings.Contains(err.Error(), "silent for 50ms") {
 					t.Errorf("got %v", err)
@@ -152,7 +178,7 @@ func TestASlowAnswerThatIsNotSilentComesThrough(t *testing.T) {
 		}
 	}))
 	defer source.Close()
-	body, err := get(t.Context(), http.DefaultClient, source.URL, 300*time.Millisecond)
+	body, err := ask(t, source.URL, 300*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +241,7 @@ func TestFiles(t *testing.T) {
 				c.folders = []string{inside}
 			}
 			s := &Stage{Files: c.folders}
-			file, err := s.open(t.Context(), c.url, src)
+			file, err := openAt(t, s, c.url, src)
 			if err == nil {
 				defer file.Close()
 			}
@@ -268,7 +294,11 @@ func TestTheFormatIsWhatTheNameSaysElseTheSourceFile(t *testing.T) {
 		"http://a.example/r": "ndjson", "http://a.example/a.json": "json", "http://a.example/a.JSON.gz?x=a.csv": "json",
 		"http://a.example/a.csv.zst": "csv", "http://a.example/a.jsonl": "ndjson", "file:///a/b.tsv": "tsv", "http://a.example/a.exe": "ndjson",
 	} {
-		if got := formatOf(address, src); got != want {
+		u, err := url.Parse(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := src.FormatOf(u.Path); got != want {
 			t.Errorf("%s: %s, want %s", address, got, want)
 		}
 	}

@@ -31,6 +31,7 @@ type bench struct {
 	*Stage
 	t        testing.TB
 	mu       sync.Mutex
+	url      string // of the source
 	answer   func(w http.ResponseWriter, r *http.Request)
 	requests []string
 	sink     *sink
@@ -48,9 +49,6 @@ func newBench(t testing.TB) *bench {
 	if err := postgres.Migrate(t.Context(), db, schema.FS); err != nil {
 		t.Fatal(err)
 	}
-	source := httptest.NewServer(b)
-	t.Cleanup(source.Close)
-	b.http = source
 	dir := t.TempDir()
 	b.Stage = &Stage{
 		DB: db, Sources: catalog.New(db), Archive: Archive{filepath.Join(dir, "archive")}, Sink: b.sink,
@@ -59,10 +57,8 @@ func newBench(t testing.TB) *bench {
 	if err := os.MkdirAll(b.Folder, 0o750); err != nil {
 		t.Fatal(err)
 	}
-	text := fmt.Sprintf("%shttp: {base_url: %q}\nfetch: {report: {path: '/r?from={from}&to={to}', lookback: 2d}}\n%s", head, source.URL, tail)
-	if err := os.WriteFile(filepath.Join(b.Folder, "ads.yaml"), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	b.serve(b)
+	b.source("", "report: {path: '/r?from={from}&to={to}', lookback: 2d}")
 	b.says(`{"ads":[{"id":"a1","date":"2026-11-13","clicks":3},{"id":"a2","date":"2026-11-13","clicks":4}]}`)
 	return b
 }
@@ -75,6 +71,30 @@ func loopback(t testing.TB) *outbound.Guard {
 		t.Fatal(err)
 	}
 	return g
+}
+
+// serve has h be the source.
+func (b *bench) serve(h http.Handler) {
+	source := httptest.NewServer(h)
+	b.t.Cleanup(source.Close)
+	b.url = source.URL
+}
+
+// source writes the source file: what is in http besides base_url, and in fetch.
+func (b *bench) source(settings, fetch string, more ...string) {
+	b.t.Helper()
+	text := fmt.Sprintf("%shttp: {base_url: %q, %s}\nfetch: {%s}\n%s%s", head, b.url, settings, fetch, strings.Join(more, ""), tail)
+	if err := os.WriteFile(filepath.Join(b.Folder, "ads.yaml"), []byte(text), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// another returns the stage of another process on the same servers.
+func (b *bench) another() *Stage {
+	return &Stage{
+		DB: b.DB, Sources: catalog.New(b.DB), Archive: b.Archive, Sink: b.sink,
+		Folder: b.Folder, Guard: b.Guard, Self: b.Self, Next: b.Next, Log: zap.NewNop(),
+	}
 }
 
 // ServeHTTP is the source.
@@ -181,14 +201,20 @@ func (s *sink) Publish(_ context.Context, out []pipeline.Envelope) error {
 	return nil
 }
 
-// take returns what was published since the last call, an id and a body a line.
-func (s *sink) take() string {
+// all returns what was published since the last call.
+func (s *sink) all() []pipeline.Envelope {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	all := s.published
+	s.published = nil
+	return all
+}
+
+// take returns what was published since the last call, an id and a body a line.
+func (s *sink) take() string {
 	var lines []string
-	for _, e := range s.published {
+	for _, e := range s.all() {
 		lines = append(lines, e.ID+" "+string(e.Body))
 	}
-	s.published = nil
 	return strings.Join(lines, "\n")
 }

@@ -74,7 +74,7 @@ func TestAPipeIsNotWaitedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &Stage{Files: []string{dir}}
-	_, err := s.open(t.Context(), "file://"+dir+"/pipe.json", parse(t, head+tail))
+	_, err := openAt(t, s, "file://"+dir+"/pipe.json", parse(t, head+tail))
 	if !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "is not a file") {
 		t.Errorf("err = %v", err)
 	}
@@ -106,11 +106,10 @@ func TestCertificatesOfASource(t *testing.T) {
 		{name: "a file that is missing", url: source.URL, tls: tls("/nowhere/ca.pem"), says: "http.tls.ca_file: open /nowhere/ca.pem"},
 		{name: "a file that holds none", url: source.URL, tls: tls(key), says: "holds no certificate"},
 		{name: "half a pair", url: source.URL, tls: fmt.Sprintf("{cert_file: %q}", cert), says: "needs both"},
-		{name: "no TLS there", url: "https" + strings.TrimPrefix(newBench(t).http.URL, "http"), tls: "{}", says: "does not speak it"},
+		{name: "no TLS there", url: "https" + strings.TrimPrefix(newBench(t).url, "http"), tls: "{}", says: "does not speak it"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := &Stage{Guard: loopback(t)}
-			body, err := s.open(t.Context(), c.url, parse(t, head+"http: {tls: "+c.tls+"}\n"+tail))
+			body, err := openAt(t, &Stage{Guard: loopback(t)}, c.url, parse(t, head+"http: {tls: "+c.tls+"}\n"+tail))
 			if err == nil {
 				_, err = io.ReadAll(body)
 				body.Close()

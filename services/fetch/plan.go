@@ -11,9 +11,9 @@ import (
 	"github.com/leatflow/leat/pkg/source"
 )
 
-// Plan cuts a job into slices: one for each account and so many days. Cursors
-// hold, by account, the day that a refresh begins at. Its errors name the field.
-func Plan(j Job, src *source.Source, cursors map[string]metric.Day, now time.Time) ([]event.Slice, error) {
+// Plan cuts a job into slices: one for each account and so many days, or one for
+// each account that asks what changed. Its errors name the field.
+func Plan(j Job, src *source.Source, cursors Cursors, now time.Time) ([]event.Slice, error) {
 	asOf, err := j.asOf()
 	if err != nil {
 		return nil, err
@@ -32,25 +32,52 @@ func Plan(j Job, src *source.Source, cursors map[string]metric.Day, now time.Tim
 	}
 	var out []event.Slice
 	for _, account := range accounts {
-		from, to, err := daysOf(j, src, account, cursors, now)
+		slice.Account = account
+		if src.Fetch.Changes != nil && slice.Refresh {
+			ask, since := slice, cursors.Changes[account]
+			ask.Since = &since
+			out = append(out, ask)
+			continue
+		}
+		from, to, err := daysOf(j, src, account, cursors.Days, now)
 		if err != nil {
 			return nil, err
 		}
-		slice.Account = account
-		if !strings.Contains(src.Fetch.Report.Path, "{from}") && !strings.Contains(src.Fetch.Report.Path, "{to}") {
-			out = append(out, slice)
-			continue
-		}
-		step := metric.Day(src.Fetch.Report.Slice)
-		if step <= 0 {
-			step = to - from + 1
-		}
-		for ; from <= to; from += step {
-			slice.From, slice.To = from.String(), min(from+step-1, to).String()
-			out = append(out, slice)
-		}
+		out = append(out, reports(slice, src, from, to)...)
 	}
 	return out, nil
+}
+
+// reports are the slices that ask for the report of some days.
+func reports(slice event.Slice, src *source.Source, from, to metric.Day) []event.Slice {
+	if !strings.Contains(src.Fetch.Report.Path, "{from}") && !strings.Contains(src.Fetch.Report.Path, "{to}") {
+		return []event.Slice{slice}
+	}
+	step := metric.Day(src.Fetch.Report.Slice)
+	if step <= 0 {
+		step = to - from + 1
+	}
+	var out []event.Slice
+	for ; from <= to; from += step {
+		slice.From, slice.To = from.String(), min(from+step-1, to).String()
+		out = append(out, slice)
+	}
+	return out
+}
+
+// lookback returns the days that a source still corrects, on the account's clock.
+func lookback(src *source.Source, account string, now time.Time) (from, to metric.Day) {
+	today := metric.DayOf(now.In(src.Location(account)))
+	return today - metric.Day(src.Fetch.Report.Lookback) + 1, today
+}
+
+// fullDays returns all the days that a source has.
+func fullDays(src *source.Source, account string, now time.Time) (from, to metric.Day) {
+	from, to = lookback(src, account, now)
+	if since, err := metric.ParseDay(src.Fetch.Report.Since); err == nil { // the file was validated
+		from = since
+	}
+	return from, to
 }
 
 // accountsOf returns the accounts that a job is for; "" where a source has none.
@@ -72,17 +99,15 @@ func accountsOf(j Job, src *source.Source) ([]string, error) {
 
 // daysOf returns the days that a job asks for, on the account's clock.
 func daysOf(j Job, src *source.Source, account string, cursors map[string]metric.Day, now time.Time) (from, to metric.Day, err error) {
-	today := metric.DayOf(now.In(src.Location(account)))
-	from, to = today-metric.Day(src.Fetch.Report.Lookback)+1, today
+	from, to = lookback(src, account, now)
+	today := to
 	switch cursor, ok := cursors[account]; j.mode() {
 	case ModeRefresh:
 		if ok {
 			from = min(cursor, today)
 		}
 	case ModeFull:
-		if src.Fetch.Report.Since != "" {
-			from, err = metric.ParseDay(src.Fetch.Report.Since)
-		}
+		from, to = fullDays(src, account, now)
 	case ModeBackfill:
 		if j.From != "" {
 			from, err = metric.ParseDay(j.From)

@@ -6,26 +6,20 @@ package fetch
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"strconv"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/leatflow/leat/pkg/event"
-	"github.com/leatflow/leat/pkg/metric"
 	"github.com/leatflow/leat/pkg/outbound"
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/postgres"
-	"github.com/leatflow/leat/pkg/redact"
 	"github.com/leatflow/leat/pkg/source"
 	"github.com/leatflow/leat/services/catalog"
 )
@@ -44,10 +38,14 @@ type Stage struct {
 	Files   []string                 // folders below which file:// addresses may lie
 	Guard   *outbound.Guard          // of http:// and https:// addresses
 	MaxSize int64                    // bytes of an answer when decompressed; 0: any
+	Slots   int                      // slices done side by side; half of them may wait a moment for their budget
 	Self    string                   // its own queue
 	Next    string                   // the queue of delta
 	Count   func(what string, n int) // told of what was committed; nil: nobody
 	Log     *zap.Logger
+
+	tokens tokens
+	pacing atomic.Int32 // slices that may be waiting for their budget
 }
 
 // Handle does one job or slice.
@@ -57,7 +55,7 @@ func (s *Stage) Handle(ctx context.Context, in pipeline.Batch) ([]pipeline.Envel
 	}
 	switch in[0].Kind {
 	case event.KindSlice:
-		return nil, s.slice(ctx, in[0])
+		return s.slice(ctx, in[0])
 	default:
 		return s.job(ctx, in[0])
 	}
@@ -161,180 +159,4 @@ func (s *Stage) load(ctx context.Context, name string) (*source.Source, error) {
 		return nil, pipeline.Permanent(fmt.Errorf("source: found %q; there are %s", name, names(all)))
 	}
 	return src, s.Sources.Put(ctx, src)
-}
-
-// slice asks for a slice, or takes the answer that an earlier try had, cuts it
-// and publishes its parts.
-func (s *Stage) slice(ctx context.Context, d pipeline.Delivery) error {
-	slice, err := pipeline.Decode[event.Slice](d.Envelope)
-	if err != nil {
-		return err
-	}
-	src, err := s.Sources.Get(ctx, slice.Version)
-	if err != nil {
-		return err
-	}
-	if done, err := isDone(ctx, s.DB, d.ID); done || err != nil {
-		return err // its parts were confirmed before its row was committed
-	}
-	a, file, err := s.answer(ctx, d, slice, src)
-	if err != nil {
-		return err
-	}
-	pipeline.Point("answered")
-	defer file.Close() //nolint:errcheck // it is only read
-	parts, counts, err := s.cut(ctx, d, slice, src, a, file)
-	if _, malformed := errors.AsType[*source.FormError](err); malformed {
-		return s.refuse(ctx, d, a, err)
-	}
-	if err != nil {
-		return err
-	}
-	pipeline.Point("cut")
-	var results []postgres.Result
-	_, err = postgres.Once(ctx, s.DB, Name, pipeline.Batch{d}, func(tx pgx.Tx, _ pipeline.Batch) ([]postgres.Result, error) {
-		if slice.Refresh {
-			if err := setNextCursor(ctx, tx, slice, d.Job, a.ObservedAt); err != nil {
-				return nil, err
-			}
-		}
-		results = []postgres.Result{{Source: src.Name, Names: parts, Counts: counts}}
-		return results, nil
-	})
-	if err == nil {
-		postgres.Report(s.Count, results)
-	}
-	return err
-}
-
-// answer returns the slice's answer and the file that holds it. What an earlier
-// try was told is used again, whatever the source says by now; an answer whose
-// bytes are gone, or could not be read to the end, is asked for again.
-func (s *Stage) answer(ctx context.Context, d pipeline.Delivery, slice event.Slice, src *source.Source) (Answer, *os.File, error) {
-	a, err := lastAnswer(ctx, s.DB, d.Job, d.ID)
-	if err != nil {
-		return a, nil, err
-	}
-	if a.Hash != "" {
-		file, err := s.Archive.Open(a.Hash)
-		if !errors.Is(err, fs.ErrNotExist) {
-			return a, file, err
-		}
-	}
-	if a, err = s.ask(ctx, d, slice, src); err != nil {
-		return a, nil, err
-	}
-	file, err := s.Archive.Open(a.Hash)
-	return a, file, err
-}
-
-// ask asks the source, keeps what it says in the archive, and commits that it did.
-func (s *Stage) ask(ctx context.Context, d pipeline.Delivery, slice event.Slice, src *source.Source) (Answer, error) {
-	at, err := address(slice, src)
-	if err != nil {
-		return Answer{}, pipeline.Permanent(fmt.Errorf("source %s: %w", src.Name, err))
-	}
-	a := Answer{URL: redact.Text(at), Format: formatOf(at, src)}
-	if err := s.DB.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&a.AskedAt); err != nil {
-		return a, postgres.Classify(err)
-	}
-	a.ObservedAt = a.AskedAt
-	if slice.AsOf != nil {
-		a.ObservedAt = *slice.AsOf
-	}
-	answer, err := s.open(ctx, at, src)
-	if err != nil {
-		return a, err
-	}
-	defer answer.Close() //nolint:errcheck // what was read is all that counts
-	if a.Hash, a.Bytes, err = s.Archive.Keep(answer); err != nil {
-		if pipeline.IsPermanent(err) {
-			return a, fmt.Errorf("answer of %s: %w", a.URL, err)
-		}
-		return a, pipeline.Paced(fmt.Errorf("answer of %s: cut off after %d bytes: %w", a.URL, a.Bytes, err))
-	}
-	return a, insertAnswer(ctx, s.DB, d, &a)
-}
-
-// refuse marks an answer that is not what its format promises: the next try asks
-// again. A file will not say anything else.
-func (s *Stage) refuse(ctx context.Context, d pipeline.Delivery, a Answer, reason error) error {
-	if err := markBroken(ctx, s.DB, d.Job, a.N, redact.Text(reason.Error())); err != nil {
-		return err
-	}
-	err := fmt.Errorf("answer of %s: %w", a.URL, reason)
-	if strings.HasPrefix(a.URL, "file:") {
-		return pipeline.Permanent(err)
-	}
-	return pipeline.Paced(err)
-}
-
-// ahead is how many parts are cut while others are published.
-const ahead = 8
-
-// cut cuts an answer into parts and publishes them meanwhile. It returns the
-// parts' ids when the broker has them all.
-func (s *Stage) cut(ctx context.Context, d pipeline.Delivery, slice event.Slice, src *source.Source, a Answer, file *os.File) ([]string, map[string]int, error) {
-	counts := map[string]int{"answers.fetched": 1, "answers.bytes": int(a.Bytes)}
-	var ids []string
-	parts := make(chan pipeline.Envelope, ahead)
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.publish(ctx, parts) })
-	group.Go(func() error {
-		defer close(parts)
-		answer := source.Answer{
-			File: file, Size: a.Bytes, Format: a.Format, Hash: a.Hash, Account: slice.Account,
-			N: a.N, ObservedAt: a.ObservedAt, Now: a.AskedAt, Temp: os.TempDir(), MaxSize: s.MaxSize,
-		}
-		return src.Cut(ctx, answer, func(p event.Part, rejects []source.Reject) error {
-			if err := insertRejects(ctx, s.DB, d.Job, a.N, src.Name, rejects); err != nil {
-				return err
-			}
-			counts["stats.rejected"] += len(rejects)
-			if len(p.Objects) == 0 {
-				return nil
-			}
-			key := fmt.Sprintf("%d/%s/%s/%d", a.N, a.Hash, src.Hash, p.Ordinal)
-			part, err := d.Emit(s.Next, key, p)
-			if err != nil {
-				return err
-			}
-			ids = append(ids, part.ID)
-			select {
-			case parts <- part:
-				return nil
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-		})
-	})
-	if err := group.Wait(); err != nil {
-		return nil, nil, err
-	}
-	counts["parts.fetched"] = len(ids)
-	return ids, counts, nil
-}
-
-// publish publishes parts, all that are there at a time.
-func (s *Stage) publish(ctx context.Context, parts <-chan pipeline.Envelope) error {
-	for part := range parts {
-		window := []pipeline.Envelope{part}
-		for len(window) < ahead && len(parts) > 0 {
-			window = append(window, <-parts)
-		}
-		if err := s.Sink.Publish(ctx, window); err != nil {
-			return err
-		}
-		pipeline.Point("part")
-	}
-	return nil
-}
-
-// refreshFrom is the day that a cursor stands for: everything of it may have changed.
-func refreshFrom(value string, src *source.Source, account string) (metric.Day, bool) {
-	at, err := time.Parse(time.RFC3339Nano, value)
-	if err != nil {
-		return 0, false
-	}
-	return metric.DayOf(at.In(src.Location(account))), true
 }

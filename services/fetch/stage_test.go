@@ -220,19 +220,30 @@ func TestABackfillMovesNoCursor(t *testing.T) {
 func TestTheEarliestSliceOfAJobIsItsCursor(t *testing.T) {
 	b := newBench(t)
 	slice := b.slice(`{"source":"ads"}`)
-	s, err := pipeline.Decode[event.Slice](slice)
-	if err != nil {
-		t.Fatal(err)
-	}
 	b.must(slice)
 	b.exec(`UPDATE cursors SET next = '2026-01-01T00:00:00.000000Z'`)
 	if err := postgres.InTx(t.Context(), b.DB, func(tx pgx.Tx) error {
-		return setNextCursor(t.Context(), tx, s, slice.Job, time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC))
+		return setNextCursor(t.Context(), tx, "ads", "", slice.Job, *observed(time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)))
 	}); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.text(`SELECT next FROM cursors`); got != "2026-01-01T00:00:00.000000Z" {
 		t.Errorf("next is %s", got)
+	}
+}
+
+// A person's word stands against a job that had begun before.
+func TestACursorThatAPersonSetStays(t *testing.T) {
+	b := newBench(t)
+	slice := b.slice(refresh)
+	b.exec(`INSERT INTO cursors (source, account, stream, set_at) VALUES ('ads', '', 'report', clock_timestamp())`)
+	b.must(slice)
+	if got := b.text(`SELECT coalesce(next, 'none') FROM cursors`); got != "none" {
+		t.Errorf("next is %s", got)
+	}
+	b.must(b.slice(refresh))
+	if got := b.text(`SELECT coalesce(next, 'none') FROM cursors`); got == "none" {
+		t.Error("a job that began afterwards moves nothing")
 	}
 }
 

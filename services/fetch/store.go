@@ -13,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/leatflow/leat/pkg/event"
-	"github.com/leatflow/leat/pkg/metric"
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/postgres"
 	"github.com/leatflow/leat/pkg/source"
@@ -28,6 +27,12 @@ type Answer struct {
 	Format     string
 	ObservedAt time.Time // when it was true
 	AskedAt    time.Time
+	Page       int    // of a sequence
+	First      string // id of the slice that asked for its first page
+	Link       string // to the next page, where the answer's header has it
+
+	ETag, Modified string // what the source calls it by; of an answer of this try
+	Unchanged      bool   // it is what the last one was, and was not sent again
 }
 
 // insertJob makes a job's row. Another job under the sender's id is a Permanent error.
@@ -79,38 +84,47 @@ func (l Ledger) Dead(ctx context.Context, e pipeline.Envelope, d pipeline.Death)
 	return l.Ledger.Dead(ctx, e, d)
 }
 
-func isDone(ctx context.Context, db *pgxpool.Pool, id string) (done bool, err error) {
-	err = db.QueryRow(ctx, `
-		SELECT EXISTS (SELECT 1 FROM ledger WHERE stage = $1 AND message_id = $2 AND state = 'done')`, Name, id).Scan(&done)
-	return done, postgres.Classify(err)
+// recall returns what followed from a message that is done.
+func recall(ctx context.Context, db *pgxpool.Pool, id string) (out []pipeline.Envelope, done bool, err error) {
+	err = db.QueryRow(ctx, `SELECT outputs FROM ledger WHERE stage = $1 AND message_id = $2 AND state = 'done'`, Name, id).Scan(&out)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, false, nil
+	}
+	return out, err == nil, postgres.Classify(err)
 }
 
 // lastAnswer returns the newest answer of a slice that is not broken, if any.
 func lastAnswer(ctx context.Context, db *pgxpool.Pool, job, slice string) (a Answer, err error) {
 	err = db.QueryRow(ctx, `
-		SELECT n, url, hash, bytes, format, observed_at, asked_at FROM answers
+		SELECT n, url, hash, bytes, format, observed_at, asked_at, page, first_id, link FROM answers
 		WHERE job_id = $1 AND message_id = $2 AND broken IS NULL
-		ORDER BY n DESC LIMIT 1`, job, slice).Scan(&a.N, &a.URL, &a.Hash, &a.Bytes, &a.Format, &a.ObservedAt, &a.AskedAt)
+		ORDER BY n DESC LIMIT 1`, job, slice).Scan(&a.N, &a.URL, &a.Hash, &a.Bytes, &a.Format, &a.ObservedAt, &a.AskedAt, &a.Page, &a.First, &a.Link)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return a, nil
 	}
 	return a, postgres.Classify(err)
 }
 
-// insertAnswer commits an answer under the job's next number. The slice made
-// progress: the starts before this one do not count against it.
+// insertAnswer commits an answer under the job's next number, which workers of
+// one job take one after the other. The slice made progress: the starts before
+// this one do not count against it.
 func insertAnswer(ctx context.Context, db *pgxpool.Pool, d pipeline.Delivery, a *Answer) error {
-	err := db.QueryRow(ctx, `
-		WITH progress AS (
-			UPDATE ledger SET starts = 0 WHERE stage = $8 AND message_id = $2 AND state = 'started'
-		)
-		INSERT INTO answers (job_id, n, message_id, url, hash, bytes, format, observed_at, asked_at)
-		SELECT $1, coalesce((SELECT max(n) + 1 FROM answers WHERE job_id = $1), 0), $2, $3, $4, $5, $6, $7, $9
-		RETURNING n`, d.Job, d.ID, a.URL, a.Hash, a.Bytes, a.Format, a.ObservedAt, Name, a.AskedAt).Scan(&a.N)
-	if err != nil {
-		return postgres.Classify(fmt.Errorf("keep answer: %w", err))
-	}
-	return nil
+	return postgres.InTx(ctx, db, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('leat.answers ' || $1, 0))`, d.Job); err != nil {
+			return err
+		}
+		err := tx.QueryRow(ctx, `
+			WITH progress AS (
+				UPDATE ledger SET starts = 0 WHERE stage = $8 AND message_id = $2 AND state = 'started'
+			)
+			INSERT INTO answers (job_id, n, message_id, url, hash, bytes, format, observed_at, asked_at, page, first_id, link)
+			SELECT $1, coalesce((SELECT max(n) + 1 FROM answers WHERE job_id = $1), 0), $2, $3, $4, $5, $6, $7, $9, $10, $11, $12
+			RETURNING n`, d.Job, d.ID, a.URL, a.Hash, a.Bytes, a.Format, a.ObservedAt, Name, a.AskedAt, a.Page, a.First, a.Link).Scan(&a.N)
+		if err != nil {
+			return fmt.Errorf("keep answer: %w", err)
+		}
+		return nil
+	})
 }
 
 func markBroken(ctx context.Context, db *pgxpool.Pool, job string, n int, why string) error {
@@ -136,44 +150,6 @@ func insertRejects(ctx context.Context, db *pgxpool.Pool, job string, n int, nam
 		return postgres.Classify(fmt.Errorf("keep rejects: %w", err))
 	}
 	return nil
-}
-
-const reportStream = "report"
-
-// advanceCursors moves the source's cursors past what jobs have brought in
-// whole, and returns the days that they stand for. A job that is not done, or
-// not wholly, moves nothing: to ask twice costs a comparison, a gap costs data.
-func advanceCursors(ctx context.Context, tx pgx.Tx, src *source.Source) (map[string]metric.Day, error) {
-	if _, err := tx.Exec(ctx, `
-		UPDATE cursors c SET value = c.next, next = NULL, job_id = NULL, at = now()
-		FROM jobs j WHERE j.id = c.job_id AND j.state = 'done' AND c.source = $1 AND c.next IS NOT NULL`, src.Name); err != nil {
-		return nil, err
-	}
-	rows, err := tx.Query(ctx, `SELECT account, value FROM cursors WHERE source = $1 AND stream = $2 AND value IS NOT NULL`, src.Name, reportStream)
-	if err != nil {
-		return nil, err
-	}
-	cursors := map[string]metric.Day{}
-	var account, value string
-	_, err = pgx.ForEachRow(rows, []any{&account, &value}, func() error {
-		if day, ok := refreshFrom(value, src, account); ok {
-			cursors[account] = day
-		}
-		return nil
-	})
-	return cursors, err
-}
-
-// setNextCursor keeps where the following refresh begins, if this job is done by
-// then. The earliest slice of a job decides.
-func setNextCursor(ctx context.Context, tx pgx.Tx, slice event.Slice, job string, observed time.Time) error {
-	_, err := tx.Exec(ctx, `
-		INSERT INTO cursors AS c (source, account, stream, next, job_id) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (source, account, stream) DO UPDATE SET
-			next = CASE WHEN c.job_id = excluded.job_id THEN least(c.next, excluded.next) ELSE excluded.next END,
-			job_id = excluded.job_id, at = now()`,
-		slice.Source, slice.Account, reportStream, observed.UTC().Format("2006-01-02T15:04:05.000000Z"), job)
-	return err
 }
 
 func names(all map[string]*source.Source) string {

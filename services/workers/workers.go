@@ -42,7 +42,8 @@ func Fetch(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) error {
 	metrics := newMetrics(d.Metrics, fetch.Name)
 	stage := &fetch.Stage{
 		DB: s.db, Sources: s.sources, Archive: fetch.Archive{Folder: cfg.Archive}, Sink: s.broker,
-		Folder: cfg.Sources, Files: cfg.Fetch.Files, Guard: guard, MaxSize: cfg.Fetch.MaxSizeMiB << 20, Self: rabbit.Fetch, Next: rabbit.Delta, Count: metrics.Count, Log: d.Log,
+		Folder: cfg.Sources, Files: cfg.Fetch.Files, Guard: guard, MaxSize: cfg.Fetch.MaxSizeMiB << 20,
+		Slots: cfg.Fetch.Slots, Self: rabbit.Fetch, Next: rabbit.Delta, Count: metrics.Count, Log: d.Log,
 	}
 	ledger := fetch.Ledger{Ledger: postgres.Ledger{DB: s.db, Stage: fetch.Name}}
 	return s.run(ctx, worker{fetch.Name, rabbit.Fetch, rabbit.Dead, stage, ledger, metrics})

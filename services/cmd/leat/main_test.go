@@ -64,6 +64,8 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"dead", "pause", "one"}, `found "one"; an id is a number`},
 		{[]string{"dead", "edit"}, "takes the id of a dead letter"},
 		{[]string{"audit", "--limit", "0"}, "--limit: found 0"},
+		{[]string{"cursor", "st"}, `unknown command "st"; did you mean`},
+		{[]string{"cursor", "set", "ads"}, "takes the name of a source and a value: 1 given"},
 		{[]string{"--config", "/nowhere.yaml", "status"}, "/nowhere.yaml"},
 	} {
 		status, out, errs := call(t, "", test.args...)

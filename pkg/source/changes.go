@@ -1,0 +1,61 @@
+package source
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Changes says how a source is asked what changed since a cursor. The answer is JSON.
+type Changes struct {
+	Path    string   `yaml:"path"`    // {account} and {cursor} are filled in; an empty cursor asks for the first one
+	Cursor  string   `yaml:"cursor"`  // path of the field with the next cursor
+	IDs     string   `yaml:"ids"`     // path of the ids of what changed: ads.id
+	More    string   `yaml:"more"`    // path of the field that says true while there is more after the next cursor
+	Report  string   `yaml:"report"`  // what is asked for then; {account}, {ids}, {from} and {to} (of the lookback) are filled in
+	Batch   int      `yaml:"batch"`   // ids a request; default 50
+	Expired []string `yaml:"expired"` // statuses that say that a cursor is too old; default 410
+}
+
+const maxBatch = 1000 // ids in an address
+
+// changes checks that each request has what tells it apart.
+func (v *validator) changes() {
+	c := v.Fetch.Changes
+	if c == nil {
+		return
+	}
+	const at = "fetch.changes"
+	for setting, path := range map[string]string{"path": c.Path, "report": c.Report} {
+		place, others := "{cursor}", []string{"{cursor}"}
+		if setting == "report" {
+			place, others = "{ids}", []string{"{ids}", "{from}", "{to}"}
+		}
+		if path == "" {
+			v.failf(join(at, setting), "missing")
+			continue
+		}
+		v.path(join(at, setting), path, others...)
+		if !strings.Contains(path, place) {
+			v.failf(join(at, setting), "lacks %s", place)
+		}
+	}
+	v.fieldPath(join(at, "cursor"), c.Cursor)
+	v.fieldPath(join(at, "ids"), c.IDs)
+	if c.More != "" {
+		v.fieldPath(join(at, "more"), c.More)
+	}
+	if c.Batch < 1 || c.Batch > maxBatch {
+		v.failf(join(at, "batch"), "found %d; allowed are 1 to %d", c.Batch, maxBatch)
+	}
+	for i, status := range c.Expired {
+		if n, err := strconv.Atoi(status); err != nil || n < 400 || n > 499 {
+			v.failf(index(join(at, "expired"), i), "found %s; it must be a status from 400 to 499", found(status))
+		}
+	}
+	if v.Fetch.Report.Path == "" {
+		v.failf(at, "needs fetch.report.path too: the first refresh asks for all")
+	}
+	if v.Stats.Kind == KindCount {
+		v.failf(at, "has no use for stats of kind count: what changed would be added again")
+	}
+}

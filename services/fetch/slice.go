@@ -1,0 +1,350 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/leatflow/leat/pkg/event"
+	"github.com/leatflow/leat/pkg/pipeline"
+	"github.com/leatflow/leat/pkg/postgres"
+	"github.com/leatflow/leat/pkg/redact"
+	"github.com/leatflow/leat/pkg/source"
+)
+
+// slice asks for a slice, or takes the answer that an earlier try had, cuts it
+// and publishes its parts. What follows are slices: the next page, or all of the
+// source where its cursor was too old.
+func (s *Stage) slice(ctx context.Context, d pipeline.Delivery) ([]pipeline.Envelope, error) {
+	slice, err := pipeline.Decode[event.Slice](d.Envelope)
+	if err != nil {
+		return nil, err
+	}
+	src, err := s.Sources.Get(ctx, slice.Version)
+	if err != nil {
+		return nil, err
+	}
+	if out, done, err := recall(ctx, s.DB, d.ID); done || err != nil {
+		return out, err // its parts were confirmed before its row was committed
+	}
+	t := task{d, slice, src}
+	if err := s.checkPage(ctx, t); err != nil {
+		return nil, err
+	}
+	a, k, err := s.answer(ctx, t)
+	pipeline.Point("answered")
+	if _, expired := errors.AsType[expiredError](err); expired {
+		return s.finish(ctx, t, a, t.anew())
+	}
+	if p, ok := errors.AsType[parked](err); ok {
+		return s.park(ctx, t, p)
+	}
+	if err != nil {
+		return nil, err
+	}
+	cut, err := s.read(ctx, t, a, k)
+	if _, malformed := errors.AsType[*source.FormError](err); malformed {
+		return nil, s.refuse(ctx, d, a, err)
+	}
+	if err == nil {
+		err = s.checkRepeated(ctx, t, a, cut.records)
+	}
+	if err != nil {
+		return nil, err
+	}
+	pipeline.Point("cut")
+	return s.finish(ctx, t, a, cut)
+}
+
+// A task is a slice in hand, with the source file that it runs under.
+type task struct {
+	pipeline.Delivery
+	slice event.Slice
+	src   *source.Source
+}
+
+// conditional reports whether an answer that is the last one again says nothing
+// new. What was true at another time always may.
+func (t task) conditional() bool { return t.slice.Refresh && t.slice.AsOf == nil }
+
+// read takes out of an answer what it holds.
+func (s *Stage) read(ctx context.Context, t task, a Answer, k known) (cut pieces, err error) {
+	cut = pieces{counts: map[string]int{"answers.unchanged": 1}}
+	if t.slice.Refresh {
+		cut.cursor = observed(a.ObservedAt)
+	}
+	if a.Unchanged {
+		return cut, nil
+	}
+	file, err := s.Archive.Open(a.Hash)
+	if err != nil {
+		return cut, err
+	}
+	defer file.Close() //nolint:errcheck // it is only read
+	switch cursor := cut.cursor; {
+	case t.slice.Since != nil:
+		return s.changes(ctx, t, a, file)
+	case t.conditional() && a.Hash == k.Hash: // PostgreSQL holds it already
+		cut.counts["answers.fetched"], cut.counts["answers.bytes"], cut.records = 1, int(a.Bytes), k.Records
+	default:
+		cut, err = s.cut(ctx, t, a, file)
+		cut.cursor = cursor
+	}
+	if err == nil {
+		err = cut.addPage(ctx, t, a, file)
+	}
+	return cut, err
+}
+
+// Pieces are what an answer was cut into.
+type pieces struct {
+	names   []string // of the messages that the broker has
+	counts  map[string]int
+	records int
+	follow  []follower
+	cursor  *move // nil: stays
+}
+
+// A follower is a slice that follows from one, under a key of its own.
+type follower struct {
+	key   string
+	slice event.Slice
+}
+
+// finish commits that a slice is done, with what followed from it.
+func (s *Stage) finish(ctx context.Context, t task, a Answer, cut pieces) ([]pipeline.Envelope, error) {
+	result := postgres.Result{Source: t.src.Name, Names: cut.names, Counts: cut.counts}
+	for _, f := range cut.follow {
+		e, err := t.Emit(s.Self, f.key, f.slice)
+		if err != nil {
+			return nil, err
+		}
+		result.Outputs = append(result.Outputs, e)
+	}
+	ran := false
+	out, err := postgres.Once(ctx, s.DB, Name, pipeline.Batch{t.Delivery}, func(tx pgx.Tx, _ pipeline.Batch) ([]postgres.Result, error) {
+		if cut.cursor != nil {
+			if err := setNextCursor(ctx, tx, t.src.Name, t.slice.Account, t.Job, *cut.cursor); err != nil {
+				return nil, err
+			}
+		}
+		if t.slice.Since == nil && !a.Unchanged {
+			if err := keepRequest(ctx, tx, t, a, cut.records); err != nil {
+				return nil, err
+			}
+		}
+		ran = true
+		return []postgres.Result{result}, nil
+	})
+	if err == nil && ran {
+		postgres.Report(s.Count, []postgres.Result{result})
+	}
+	return out, err
+}
+
+// answer returns the slice's answer. What an earlier try was told is used again,
+// whatever the source says by now; an answer whose bytes are gone, or could not
+// be read to the end, is asked for again.
+func (s *Stage) answer(ctx context.Context, t task) (Answer, known, error) {
+	a, err := lastAnswer(ctx, s.DB, t.Job, t.ID)
+	if err != nil {
+		return a, known{}, err
+	}
+	if a.Hash != "" {
+		if err := s.Archive.Has(a.Hash); !errors.Is(err, fs.ErrNotExist) {
+			return a, known{}, err
+		}
+	}
+	return s.ask(ctx, t)
+}
+
+// ask asks the source, keeps what it says in the archive, and commits that it did.
+func (s *Stage) ask(ctx context.Context, t task) (a Answer, k known, err error) {
+	u, err := address(t.slice, t.src)
+	if err != nil {
+		return a, k, err
+	}
+	a = Answer{URL: shown(u, t.src), Format: t.src.FormatOf(u.Path)}
+	a.Page, a.First = pageOf(t)
+	if err := s.await(ctx, t, u); err != nil {
+		return a, k, err
+	}
+	defer s.release(ctx, t, u)
+	if t.slice.Since != nil {
+		a.Format = "json"
+		err = s.DB.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&a.AskedAt)
+	} else {
+		k, a.AskedAt, err = s.claim(ctx, t.Job, t.request(a.URL))
+	}
+	if err != nil {
+		return a, k, postgres.Classify(err)
+	}
+	a.ObservedAt = a.AskedAt
+	if t.slice.AsOf != nil {
+		a.ObservedAt = *t.slice.AsOf
+	}
+	answer, err := s.open(ctx, t, u, k, &a)
+	if err != nil {
+		return a, k, err
+	}
+	defer answer.Close() //nolint:errcheck // what was read is all that counts
+	if a.Unchanged {
+		return a, k, nil
+	}
+	if a.Hash, a.Bytes, err = s.Archive.Keep(answer); err != nil {
+		if pipeline.IsPermanent(err) {
+			return a, k, fmt.Errorf("answer of %s: %w", a.URL, err)
+		}
+		return a, k, pipeline.Paced(fmt.Errorf("answer of %s: cut off after %d bytes: %w", a.URL, a.Bytes, err))
+	}
+	return a, k, insertAnswer(ctx, s.DB, t.Delivery, &a)
+}
+
+// open opens what is at an address, and notes what its header says.
+func (s *Stage) open(ctx context.Context, t task, u *url.URL, k known, a *Answer) (io.ReadCloser, error) {
+	if u.Scheme == "file" {
+		return s.openFile(u)
+	}
+	client, err := s.Guard.Client(t.src.HTTP.TLS, "http.tls")
+	if err != nil {
+		return nil, pipeline.Permanent(fmt.Errorf("source %s: %w", t.src.Name, err))
+	}
+	as, err := s.credential(ctx, client, u, t.slice.Account, t.src)
+	if err != nil {
+		return nil, err
+	}
+	q := question{client: client, url: u, as: as, timeout: t.src.HTTP.Timeout}
+	q.heed = func(r *http.Response) error { return s.heed(ctx, t, u, r) }
+	if t.conditional() && t.src.Fetch.Pages == nil { // the next page is found in a page's own answer
+		q.etag, q.modified = k.ETag, k.Modified
+	}
+	if t.slice.Since != nil && *t.slice.Since != "" {
+		q.expired = t.src.Fetch.Changes.Expired
+	}
+	response, err := get(ctx, q)
+	if refused, ok := errors.AsType[unauthorizedError](err); ok {
+		return nil, s.refused(ctx, refused, as, t.src)
+	}
+	if err != nil {
+		return nil, err
+	}
+	a.Unchanged = response.StatusCode == http.StatusNotModified
+	a.ETag, a.Modified = validators(response.Header)
+	if a.Link, err = nextLink(response.Header, response.Request.URL, t.src); err != nil {
+		_ = response.Body.Close()
+		return nil, pipeline.Permanent(err)
+	}
+	return response.Body, nil
+}
+
+// refused says what follows from a 401: a token may have been taken back, and
+// the next one may be good.
+func (s *Stage) refused(ctx context.Context, reason error, as *credential, src *source.Source) error {
+	if as == nil || as.token == "" {
+		return pipeline.Permanent(reason)
+	}
+	if err := s.tokens.drop(ctx, s.DB, as, src); err != nil {
+		return err
+	}
+	return pipeline.Paced(reason)
+}
+
+// refuse marks an answer that is not what its format promises: the next try asks
+// again. A file will not say anything else.
+func (s *Stage) refuse(ctx context.Context, d pipeline.Delivery, a Answer, reason error) error {
+	if err := markBroken(ctx, s.DB, d.Job, a.N, redact.Text(reason.Error())); err != nil {
+		return err
+	}
+	err := fmt.Errorf("answer of %s: %w", a.URL, reason)
+	if strings.HasPrefix(a.URL, "file:") {
+		return pipeline.Permanent(err)
+	}
+	return pipeline.Paced(err)
+}
+
+// ahead is how many parts are cut while others are published.
+const ahead = 8
+
+// cut cuts an answer into parts and publishes them meanwhile.
+func (s *Stage) cut(ctx context.Context, t task, a Answer, file *os.File) (pieces, error) {
+	cut := pieces{counts: map[string]int{"answers.fetched": 1, "answers.bytes": int(a.Bytes)}}
+	answer := a.forCutting(file)
+	answer.Account, answer.MaxSize = t.slice.Account, s.MaxSize
+	err := s.stream(ctx, func(ctx context.Context, publish func(pipeline.Envelope) error) error {
+		return t.src.Cut(ctx, answer, func(p event.Part, rejects []source.Reject) error {
+			if err := insertRejects(ctx, s.DB, t.Job, a.N, t.src.Name, rejects); err != nil {
+				return err
+			}
+			cut.counts["stats.rejected"] += len(rejects)
+			cut.records += len(p.Objects) + len(p.Stats) + len(rejects)
+			if len(p.Objects) == 0 {
+				return nil
+			}
+			part, err := t.Emit(s.Next, a.key(t.src, p.Ordinal), p)
+			if err != nil {
+				return err
+			}
+			cut.names = append(cut.names, part.ID)
+			return publish(part)
+		})
+	})
+	cut.counts["parts.fetched"] = len(cut.names)
+	return cut, err
+}
+
+// key tells apart what is cut from an answer.
+func (a Answer) key(src *source.Source, ordinal int) string {
+	return fmt.Sprintf("%d/%s/%s/%d", a.N, a.Hash, src.Hash, ordinal)
+}
+
+// stream publishes messages while others are made. The broker has them all when
+// it returns nil.
+func (s *Stage) stream(ctx context.Context, work func(ctx context.Context, publish func(pipeline.Envelope) error) error) error {
+	messages := make(chan pipeline.Envelope, ahead)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.publish(ctx, messages) })
+	group.Go(func() error {
+		defer close(messages)
+		return work(ctx, func(e pipeline.Envelope) error {
+			select {
+			case messages <- e:
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		})
+	})
+	return group.Wait()
+}
+
+// forCutting is the answer for the package source.
+func (a Answer) forCutting(file *os.File) source.Answer {
+	return source.Answer{
+		File: file, Size: a.Bytes, Format: a.Format, Hash: a.Hash,
+		N: a.N, ObservedAt: a.ObservedAt, Now: a.AskedAt, Temp: os.TempDir(),
+	}
+}
+
+// publish publishes parts, all that are there at a time.
+func (s *Stage) publish(ctx context.Context, parts <-chan pipeline.Envelope) error {
+	for part := range parts {
+		window := []pipeline.Envelope{part}
+		for len(window) < ahead && len(parts) > 0 {
+			window = append(window, <-parts)
+		}
+		if err := s.Sink.Publish(ctx, window); err != nil {
+			return err
+		}
+		pipeline.Point("part")
+	}
+	return nil
+}
