@@ -29,7 +29,7 @@ func (l limited) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // because names the limit that ended a request, if one did.
 func because(ctx context.Context, err error) error {
-	if ctx.Err() == context.DeadlineExceeded { //nolint:errorlint // Err returns it as it is
+	if ctx.Err() == context.DeadlineExceeded {
 		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
 	return err

@@ -18,11 +18,12 @@ import (
 
 // Config says where the broker is.
 type Config struct {
-	URL           string                   `mapstructure:"url"`
-	ManagementURL string                   `mapstructure:"management_url"` // of the management plugin; for `leat status` only
-	certs.Files   `mapstructure:",squash"` // for amqps:// and https://
-	App           string                   `mapstructure:"-"` // daemon and version, AMQP's app_id
-	Prefetch      int                      `mapstructure:"-"` // the worker's
+	URL           string `mapstructure:"url"`
+	ManagementURL string `mapstructure:"management_url"` // of the management plugin; for `leat status` only
+	App           string `mapstructure:"-"`              // daemon and version, AMQP's app_id
+	Prefetch      int    `mapstructure:"-"`              // the worker's
+
+	certs.Files `mapstructure:",squash"` // for amqps:// and https://
 }
 
 // TLS is what amqps:// and https:// need; nil where no file is named, and the

@@ -119,8 +119,8 @@ func bounded() []expr.Option {
 		"replace": func(args []any) (int, bool) {
 			text, isText := args[0].(string)
 			old, isOld := args[1].(string)
-			new, isNew := args[2].(string)
-			return len(text) + saturated(strings.Count(text, old), len(new)), isText && isOld && isNew
+			with, isWith := args[2].(string)
+			return len(text) + saturated(strings.Count(text, old), len(with)), isText && isOld && isWith
 		},
 		"join": func(args []any) (int, bool) {
 			list := reflect.ValueOf(args[0])

@@ -72,16 +72,18 @@ func TestNoSecretIsSeen(t *testing.T) {
 		}
 		s.source(way+".yaml", sourceText(way, base))
 	}
-	pages := map[string]string{}
+	pages, away := map[string]string{}, freePort(t)
+	for stage := range stages {
+		pages[stage] = freePort(t)
+	}
 	s.source("unreadable.yaml", strings.Replace(sourceText("unreadable", plain.URL), "${PASSWORD}", "${NOT_ENCODED}", 1))
 	s.env = func(stage string) []string {
-		pages[stage] = freePort(t)
 		env := []string{"PASSWORD=" + url.PathEscape(planted), "NOT_ENCODED=" + planted, "TOKEN=" + plantedToken, "LEAT_LOG_LEVEL=debug", "LEAT_HTTP_LISTEN=" + pages[stage]}
 		switch stage { // these meet servers that are away, or do not let them in
 		case "delta":
 			env = append(env, "LEAT_POSTGRES_URL="+withPassword(t, s.cfg.Postgres.URL, s.cfg.Postgres.URL))
 		case "annotate":
-			env = append(env, "LEAT_RABBITMQ_URL="+withPassword(t, s.cfg.RabbitMQ.URL, "amqp://"+freePort(t)+"/x"))
+			env = append(env, "LEAT_RABBITMQ_URL="+withPassword(t, s.cfg.RabbitMQ.URL, "amqp://"+away+"/x"))
 		case "rollup":
 			env = append(env, "LEAT_MONGODB_URL="+withPassword(t, s.cfg.MongoDB.URL, s.cfg.MongoDB.URL)+"?serverSelectionTimeoutMS=500")
 		}

@@ -40,8 +40,8 @@ func (s *Stage) openFile(u *url.URL) (io.ReadCloser, error) {
 		return nil, pipeline.Permanent(fmt.Errorf("url: found host %q; a file is on this host: file:///path", u.Host))
 	}
 	path := filepath.Clean(u.Path)
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
+	if resolved, err := filepath.EvalSymlinks(path); err == nil {
+		path = resolved
 	} else if _, _, allowed := s.allowed(path); allowed { // of others nobody is told whether they are there
 		return nil, pipeline.Permanent(fmt.Errorf("url: %w", err))
 	}
