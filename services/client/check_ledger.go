@@ -180,6 +180,9 @@ func (k *check) publishAgain(ctx context.Context, lost []group) error {
 	}
 	var window []pipeline.Envelope
 	flush := func() error {
+		if len(window) == 0 {
+			return nil
+		}
 		r.Messages += len(window)
 		err := k.publish(ctx, window)
 		window = window[:0]
@@ -228,7 +231,8 @@ func (k *check) reopen(ctx context.Context, job string) error {
 		_, err := tx.Exec(ctx, `
 			WITH asked AS (SELECT id FROM jobs WHERE id = $1), `+missing+`
 			UPDATE ledger l SET state = 'started' FROM missing m
-			WHERE l.stage = m.stage AND l.message_id = m.cause AND l.state = 'done' AND l.stage = $2 AND l.outputs = '[]'`, job, fetch.Name)
+			WHERE l.stage = m.stage AND l.message_id = m.cause AND l.state = 'done' AND l.stage = $2
+			AND NOT EXISTS (SELECT 1 FROM jsonb_array_elements(l.outputs) AS o WHERE o ->> 'id' = m.id)`, job, fetch.Name)
 		return err
 	})
 }
