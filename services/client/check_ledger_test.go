@@ -46,28 +46,13 @@ func (i *installation) counting() {
 	}
 }
 
-// ids takes what is in a queue.
-func (i *installation) ids(queue string) (ids []string) {
+// messages empties a queue, and returns the ids and bodies.
+func (i *installation) messages(queue string) (texts []string) {
 	i.t.Helper()
-	conn, err := i.dial(i.t.Context())
-	if err != nil {
-		i.t.Fatal(err)
+	for _, d := range i.takeAll(queue) {
+		texts = append(texts, d.MessageId+" "+string(d.Body))
 	}
-	defer conn.Close()
-	channel, err := conn.Channel()
-	if err != nil {
-		i.t.Fatal(err)
-	}
-	for {
-		d, ok, err := channel.Get(queue, true)
-		if err != nil {
-			i.t.Fatal(err)
-		}
-		if !ok {
-			return ids
-		}
-		ids = append(ids, d.MessageId+" "+string(d.Body))
-	}
+	return texts
 }
 
 func TestCheckNamesJobsThatCanNeverEnd(t *testing.T) {
@@ -105,7 +90,7 @@ func TestCheckNamesJobsThatCanNeverEnd(t *testing.T) {
 			if !slices.Equal(texts, []string{test.want}) {
 				t.Errorf("found\n%s\nwant\n%s", strings.Join(texts, "\n"), test.want)
 			}
-			if got := i.ids(test.queue); !slices.EqualFunc(got, test.repaired, sameText) {
+			if got := i.messages(test.queue); !slices.EqualFunc(got, test.repaired, sameText) {
 				t.Errorf("published again: %q, want %q", got, test.repaired)
 			}
 			if len(checked.Repairs) != 1 || checked.Repairs[0].Messages != 1 || checked.Beyond != 0 || len(checked.Unchecked) > 0 {
@@ -146,7 +131,7 @@ func TestCheckSaysNothingOfMessagesThatMayBeHeld(t *testing.T) {
 				t.Errorf("found %q, did not look at %q", texts, checked.Unchecked)
 			}
 			for _, queue := range append(slices.Clone(rabbit.Stages), "leat.wait.10m") {
-				i.ids(queue)
+				i.messages(queue)
 			}
 		})
 	}
@@ -163,7 +148,7 @@ func TestAJobThatEndedWithoutItsMessagesRunsOn(t *testing.T) {
 	if n := i.count(`SELECT count(*) FROM leat.jobs WHERE state = 'running' AND finished_at IS NULL`); n != 1 {
 		t.Errorf("%d jobs run on, want 1", n)
 	}
-	if got := i.ids(rabbit.Annotate); len(got) != 1 {
+	if got := i.messages(rabbit.Annotate); len(got) != 1 {
 		t.Errorf("published again: %q", got)
 	}
 }

@@ -37,8 +37,8 @@ func (k *check) objectsOf(ctx context.Context, name string, ids []string) (map[s
 		types, keys = append(types, typ), append(keys, key)
 	}
 	rows, err := k.db.Query(ctx, `
-		SELECT DISTINCT o.id, o.type, o.key, o.changed_at FROM unnest($2::text[], $3::text[]) AS d(type, key)
-		JOIN objects o ON o.source = $1 AND o.type = d.type AND o.key = d.key`, name, types, keys)
+		SELECT DISTINCT o.* FROM unnest($2::text[], $3::text[]) AS d(type, key), LATERAL (
+			SELECT id, type, key, changed_at FROM objects WHERE source = $1 AND type = d.type AND key = d.key OFFSET 0) AS o`, name, types, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -105,12 +105,12 @@ func (k *check) wanted(ctx context.Context, name string, objects []object) (map[
 		WITH RECURSIVE down AS (
 			SELECT id AS top, id FROM unnest($1::bigint[]) AS t(id)
 			UNION
-			SELECT down.top, o.id FROM down JOIN objects o ON o.parent_id = down.id
+			SELECT down.top, o.id FROM down, LATERAL (SELECT id FROM objects WHERE parent_id = down.id OFFSET 0) AS o -- by the index, not by a scan
 		)
-		SELECT DISTINCT down.top, h.name FROM down, unnest($2::text[], $3::int[], $4::int[]) AS h(name, lo, hi)
-		WHERE EXISTS (
+		SELECT DISTINCT down.top, h.name FROM down, unnest($2::text[], $3::int[], $4::int[]) AS h(name, lo, hi), LATERAL (
 			SELECT 1 FROM stats s
-			WHERE s.object_id = down.id AND s.day BETWEEN DATE '1970-01-01' + h.lo AND DATE '1970-01-01' + h.hi)`, ids, names, firsts, lasts)
+			WHERE s.object_id = down.id AND s.day BETWEEN DATE '1970-01-01' + h.lo AND DATE '1970-01-01' + h.hi
+			LIMIT 1) AS any_stat`, ids, names, firsts, lasts)
 	if err != nil {
 		return nil, err
 	}

@@ -318,3 +318,19 @@ func TestRepairMarks(t *testing.T) {
 		t.Errorf("after the repair %d are passed over, and told of are %q; want 4 and none", again.Passed, texts)
 	}
 }
+
+// What differs is looked at again, told and repaired before it is too much to keep.
+func TestManyDifferencesAreRepairedInRounds(t *testing.T) {
+	const many = suspectsAtOnce + 600
+	i := installed(t)
+	i.exec(`
+		INSERT INTO leat.objects (source, type, key, depth, name, observed_at)
+		SELECT 'shop', 'photo', 'p' || n, 0, '', now() FROM generate_series(1, $1::int) AS n`, many)
+	checked, texts := i.check(Checking{Repair: true})
+	if len(texts) != many || len(checked.Repairs) != 2 || checked.Repairs[0].Documents+checked.Repairs[1].Documents != many || checked.Repairs[0].Documents < suspectsAtOnce {
+		t.Errorf("told of %d, repairs %+v; want two of %d documents", len(texts), checked.Repairs, many)
+	}
+	if n := i.count(`SELECT count(DISTINCT object_id) FROM leat.dirty`); n != many {
+		t.Errorf("%d objects are marked, want %d", n, many)
+	}
+}

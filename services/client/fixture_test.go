@@ -76,9 +76,9 @@ func (i *installation) exec(sql string, args ...any) {
 	}
 }
 
-func (i *installation) count(sql string, args ...any) (n int) {
+func (i *installation) count(sql string) (n int) {
 	i.t.Helper()
-	if err := i.db.QueryRow(i.t.Context(), sql, args...).Scan(&n); err != nil {
+	if err := i.db.QueryRow(i.t.Context(), sql).Scan(&n); err != nil {
 		i.t.Fatalf("%s: %v", sql, err)
 	}
 	return n

@@ -17,6 +17,16 @@ const aJob = `{"source":"shop","url":"https://example.com/a.json"}`
 // take takes the one message of a queue.
 func (i *installation) take(queue string) amqp.Delivery {
 	i.t.Helper()
+	all := i.takeAll(queue)
+	if len(all) != 1 {
+		i.t.Fatalf("%d messages in %s, want one", len(all), queue)
+	}
+	return all[0]
+}
+
+// takeAll empties a queue.
+func (i *installation) takeAll(queue string) (all []amqp.Delivery) {
+	i.t.Helper()
 	conn, err := i.dial(i.t.Context())
 	if err != nil {
 		i.t.Fatal(err)
@@ -26,11 +36,16 @@ func (i *installation) take(queue string) amqp.Delivery {
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	d, ok, err := channel.Get(queue, true)
-	if err != nil || !ok {
-		i.t.Fatalf("nothing in %s: %v", queue, err)
+	for {
+		d, ok, err := channel.Get(queue, true)
+		if err != nil {
+			i.t.Fatal(err)
+		}
+		if !ok {
+			return all
+		}
+		all = append(all, d)
 	}
-	return d
 }
 
 func TestSubmitPublishesTheJob(t *testing.T) {

@@ -117,6 +117,7 @@ func TestWrongJobs(t *testing.T) {
 			t.Logf("%.100q: %v", l.Body, l.Headers["error"])
 		}
 	}
+	s.want("differences: a job that has failed waits for nothing", s.checked(), []string{})
 }
 
 // letters reads n dead letters and leaves them where they are.

@@ -90,8 +90,8 @@ func (a *app) runCheck(ctx context.Context, c *client.Client, what client.Checki
 	shown.end(checked, err)
 	report.Checked, report.Err = checked, err
 	var untold error
-	if notify {
-		untold = c.Notify(context.WithoutCancel(ctx), report)
+	if notify && ctx.Err() == nil { // who interrupts it knows
+		untold = c.Notify(ctx, report)
 	}
 	switch {
 	case err != nil:

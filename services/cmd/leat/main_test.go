@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -152,6 +154,39 @@ func TestOutputHasNoPasswords(t *testing.T) {
 	for _, args := range [][]string{{"source", "list"}, {"source", "list", "--json"}, {"source", "explain", "shop"}} {
 		if status, out, errs := call(t, "", args...); status != exitOK || !strings.Contains(out, "me:xxxxx@h/r") { // call looks for the password
 			t.Errorf("leat %v: status %d, %s%s", args, status, out, errs)
+		}
+	}
+}
+
+// What check writes as JSON is JSON, however many differences there are and
+// however it ends.
+func TestDifferencesAreWrittenAsTheyCome(t *testing.T) {
+	away := errors.New("MongoDB is away")
+	for _, test := range []struct {
+		differences int
+		err         error
+		want        string // its length and the first text; "" for nothing at all
+	}{{0, nil, "0 "}, {1, nil, "1 shop/a: \"it\" differs"}, {3, nil, "3 shop/a: \"it\" differs"}, {2, away, "2 shop/a: \"it\" differs"}, {0, away, ""}} {
+		var out bytes.Buffer
+		p := &printer{app: &app{out: &out, json: true}}
+		for range test.differences {
+			p.difference(client.Difference{Text: `shop/a: "it" differs`})
+		}
+		p.end(client.Checked{Objects: 7}, test.err)
+		if test.want == "" {
+			if out.Len() > 0 {
+				t.Errorf("wrote %s", &out)
+			}
+			continue
+		}
+		var report client.Report
+		err := json.Unmarshal(out.Bytes(), &report)
+		got := fmt.Sprint(len(report.List), " ")
+		if len(report.List) > 0 {
+			got += report.List[0].Text
+		}
+		if err != nil || got != test.want || report.Objects != 7 {
+			t.Errorf("%d differences, %v: %v in %s", test.differences, test.err, err, &out)
 		}
 	}
 }
