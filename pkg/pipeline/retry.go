@@ -20,7 +20,7 @@ func (w *Worker) settle(ctx context.Context, d Delivery, cause error) error {
 	wait, later := isLater(cause)
 	again := d.Envelope
 	switch {
-	case w.Dead == "" && !later: // there is nowhere to give it up to
+	case w.Dead == "" && !later && !IsUnavailable(cause): // there is nowhere to give it up to
 		again.Waited++
 		again.Wait = Waits[len(Waits)-1]
 	case IsPermanent(cause):

@@ -263,6 +263,60 @@ func TestADeadLetterSaysWhyItDied(t *testing.T) {
 	}
 }
 
+// Who files the dead letters has nowhere to give one up to.
+func TestWithoutAQueueForDeadLettersWhatFailsWaitsAndComesAgain(t *testing.T) {
+	for name, fail := range map[string]func() error{
+		"permanent": func() error { return pipeline.Permanent(errors.New("bad")) },
+		"any other": func() error { return errOdd },
+		"panic":     func() error { panic("boom") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var failed atomic.Int64
+				b := build(t, handler(func(context.Context, pipeline.Batch) ([]pipeline.Envelope, error) {
+					if failed.Add(1) <= 20 {
+						return nil, fail()
+					}
+					return nil, nil
+				}))
+				b.Dead, b.MaxAttempts = "", 1
+				b.start(t, "a")
+				after(4 * time.Hour)
+				b.stop(t)
+				if n := failed.Load(); n != 21 {
+					t.Errorf("handled %d times, want 21", n)
+				}
+				if len(b.ledger.deaths) > 0 || len(b.in("q")) > 0 {
+					t.Errorf("deaths %v, left %v; want it done at last", b.ledger.deaths, b.in("q"))
+				}
+			})
+		})
+	}
+}
+
+// What a message carries besides is in its dead letter too.
+func TestADeadLetterKeepsTheMessagesHeaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := build(t, handler(func(context.Context, pipeline.Batch) ([]pipeline.Envelope, error) {
+			return nil, pipeline.Permanent(errors.New("bad"))
+		}))
+		sent := pipeline.Envelope{ID: "a", Queue: "q", Headers: map[string]string{"traceparent": "p", "replayed_by": "ada"}}
+		if err := b.Publish(t.Context(), []pipeline.Envelope{sent}); err != nil {
+			t.Fatal(err)
+		}
+		b.start(t)
+		after(time.Minute)
+		b.stop(t)
+		letters := b.Queued("dead")
+		if len(letters) != 1 || letters[0].Headers["traceparent"] != "p" || letters[0].Headers["replayed_by"] != "ada" || letters[0].Headers["error"] != "bad" {
+			t.Errorf("letters %+v", letters)
+		}
+		if len(sent.Headers) != 2 {
+			t.Errorf("the message's own headers are %v now", sent.Headers)
+		}
+	})
+}
+
 func TestADeathThatTheLedgerCannotHoldIsPublishedAllTheSame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := build(t, handler(func(context.Context, pipeline.Batch) ([]pipeline.Envelope, error) {

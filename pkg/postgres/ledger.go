@@ -215,22 +215,24 @@ func reopen(ctx context.Context, tx pgx.Tx, in pipeline.Batch) error {
 }
 
 // A Successor is a message that takes the place of one that a stage gave up.
-type Successor struct{ Stage, Dead, ID string }
+type Successor struct {
+	Stage   string            `json:"stage"`
+	Dead    string            `json:"dead"` // the id of that one
+	Message pipeline.Envelope `json:"message"`
+}
 
 // Succeed commits that successors follow: what they take the place of is done,
-// and its job waits for them in its stead. To say it twice changes nothing.
+// with them as what followed from it, and its job waits for them in its stead. To
+// say it twice changes nothing.
 func Succeed(ctx context.Context, pool *pgxpool.Pool, successors []Successor) error {
 	if len(successors) == 0 {
 		return nil
 	}
-	var stages, dead, ids []string
-	for _, s := range successors {
-		stages, dead, ids = append(stages, s.Stage), append(dead, s.Dead), append(ids, s.ID)
-	}
 	_, err := pool.Exec(ctx, `
-		UPDATE ledger l SET state = 'done', names = names || s.id, error = NULL, done_at = now()
-		FROM unnest($1::text[], $2::text[], $3::text[]) AS s(stage, dead, id)
-		WHERE l.stage = s.stage AND l.message_id = s.dead AND l.state = 'dead'`, stages, dead, ids)
+		UPDATE ledger l SET state = 'done', error = NULL, done_at = now(),
+			names = names || (s.message ->> 'id'), outputs = outputs || jsonb_build_array(s.message)
+		FROM jsonb_to_recordset($1::jsonb) AS s(stage text, dead text, message jsonb)
+		WHERE l.stage = s.stage AND l.message_id = s.dead AND l.state = 'dead'`, successors)
 	return Classify(err)
 }
 

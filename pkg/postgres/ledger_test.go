@@ -329,6 +329,29 @@ func TestAReplayThatDiesCannotBeRevivedByAnOlderCopy(t *testing.T) {
 	c.once(t, d)
 }
 
+func TestASuccessorTakesThePlaceOfADeadMessage(t *testing.T) {
+	t.Parallel()
+	c, job := tallying(t)
+	l := postgres.Ledger{DB: c.db, Stage: stage}
+	c.once(t, message(job, "done"))
+	if err := l.Dead(t.Context(), message(job, "a").Envelope, pipeline.Death{Class: "permanent", Reason: "bad"}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time after a crash
+		if err := postgres.Succeed(t.Context(), c.db, []postgres.Successor{
+			{stage, "a", output("b", 1)}, {stage, "done", output("c", 1)}, {"another", "a", output("d", 1)},
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var names string
+	scan(t, c.db, []any{&names}, `SELECT string_agg(message_id || ' ' || state || ' ' || names::text, ', ' ORDER BY message_id) FROM ledger`)
+	if want := "a done {b/1}, done done {done/1,done/2}"; names != want {
+		t.Errorf("ledger %s, want %s", names, want)
+	}
+	sameOutputs(t, c.once(t, message(job, "a")), []pipeline.Envelope{output("b", 1)}) // the old one comes again
+}
+
 func TestStartsAreCountedUntilTheyReturn(t *testing.T) {
 	t.Parallel()
 	c, job := tallying(t)

@@ -3,6 +3,7 @@ package rabbit
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -132,6 +133,9 @@ func buriedByBroker(e *pipeline.Envelope, h amqp.Table) {
 	}
 	last, _ := deaths[0].(amqp.Table)
 	queue := text(last, "queue")
+	if !slices.Contains(Stages, queue) { // it waited, which is no death
+		return
+	}
 	died, _ := last["time"].(time.Time)
 	if died.IsZero() {
 		died = e.At

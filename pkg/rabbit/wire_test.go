@@ -108,6 +108,10 @@ func TestTheBrokersDeadLettersSayWhereTheyDied(t *testing.T) {
 	if !reflect.DeepEqual(got.Headers, want) {
 		t.Errorf("headers %v, want %v", got.Headers, want)
 	}
+	waited := fromWire(amqp.Delivery{RoutingKey: Dead, Headers: amqp.Table{"x-death": []any{amqp.Table{"queue": "leat.wait.10m"}}}})
+	if waited.Headers != nil {
+		t.Errorf("a letter that waited has headers %v", waited.Headers)
+	}
 }
 
 func TestNumbersInHeaders(t *testing.T) {

@@ -63,8 +63,8 @@ func newHouse(t *testing.T) *house {
 	return h
 }
 
-// start runs n consoles and returns what stops them.
-func (h *house) start(n int) (stop func()) {
+// start runs n consoles until the test ends.
+func (h *house) start(n int) {
 	ctx, cancel := context.WithCancel(h.t.Context())
 	var running sync.WaitGroup
 	for range n {
@@ -76,9 +76,7 @@ func (h *house) start(n int) (stop func()) {
 			}
 		})
 	}
-	stop = sync.OnceFunc(func() { cancel(); running.Wait() })
-	h.t.Cleanup(stop)
-	return stop
+	h.t.Cleanup(func() { cancel(); running.Wait() })
 }
 
 // dead is a dead letter of delta as its worker publishes it.
@@ -176,18 +174,42 @@ func (h *house) untilDone(id int64) deadletter.Replay {
 	return h.replayNow(id)
 }
 
-// drain takes what lies in a queue, as the broker has it.
-func (h *house) drain(queue string) []amqp.Delivery {
+// channel opens a channel that knows nothing of Leat.
+func (h *house) channel() *amqp.Channel {
 	h.t.Helper()
 	conn, err := amqp.Dial(h.cfg.RabbitMQ.URL)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	defer conn.Close()
+	h.t.Cleanup(func() { _ = conn.Close() })
 	ch, err := conn.Channel()
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	return ch
+}
+
+// publishAsItIs publishes a delivery with all its properties and headers.
+func (h *house) publishAsItIs(queue string, d amqp.Delivery) {
+	h.t.Helper()
+	ch := h.channel()
+	if err := ch.Confirm(false); err != nil {
+		h.t.Fatal(err)
+	}
+	confirm, err := ch.PublishWithDeferredConfirm("", queue, true, false, amqp.Publishing{
+		Headers: d.Headers, DeliveryMode: d.DeliveryMode, Priority: d.Priority, CorrelationId: d.CorrelationId, MessageId: d.MessageId,
+		Timestamp: d.Timestamp, Type: d.Type, Body: d.Body,
+	})
+	if err != nil || !confirm.Wait() {
+		h.t.Fatal("not published:", err)
+	}
+}
+
+// drain takes what lies in a queue, as the broker has it.
+func (h *house) drain(queue string) []amqp.Delivery {
+	h.t.Helper()
+	ch := h.channel()
+	defer ch.Close() // what was not acknowledged goes back
 	q, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
 	if err != nil {
 		h.t.Fatal(err)

@@ -76,8 +76,12 @@ func TestWhatGoesBack(t *testing.T) {
 	h := newHouse(t)
 	e := dead("m")
 	e.Replay, e.Job = 1, "0198f1c2-0000-7000-8000-000000000001"
-	h.file(e)
+	h.publish(e)
+	died := h.drain(rabbit.Dead)[0]
+	died.Headers["x-delivery-count"], died.Headers["x-death"] = int64(3), []any{amqp.Table{"queue": rabbit.Delta, "reason": "delivery_limit"}} // as the broker adds them
+	h.publishAsItIs(rabbit.Dead, died)
 	h.start(1)
+	h.untilFiled(1)
 	h.untilDone(h.replay(deadletter.Filter{}, 0).ID)
 	got := h.drain(rabbit.Delta)
 	if len(got) != 1 {

@@ -58,6 +58,9 @@ func edited(kind string, body []byte) ([]byte, error) {
 	if len(body) > longestEdit {
 		return nil, Asked("the body has %d bytes; at most %d are allowed", len(body), longestEdit)
 	}
+	if bytes.Contains(body, []byte(`\u0000`)) {
+		return nil, Asked("the body holds a NUL character, which no stage takes")
+	}
 	if kind == event.KindJob {
 		if _, err := fetch.ParseJob(body); err != nil {
 			return nil, Asked("%w", err)

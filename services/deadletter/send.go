@@ -112,13 +112,28 @@ func next(ctx context.Context, tx pgx.Tx, replay int64, n int) ([]letter, error)
 	})
 }
 
+// send publishes letters. The ledger and the jobs know before of the messages
+// that take the place of edited ones; an edited job keeps its id, for the wish is
+// the same.
 func (s *Sender) send(ctx context.Context, r Replay, letters []letter) error {
-	if err := s.succeed(ctx, letters); err != nil {
-		return err
-	}
-	out := make([]pipeline.Envelope, len(letters))
+	out, successors := make([]pipeline.Envelope, len(letters)), []postgres.Successor{}
 	for i, l := range letters {
-		out[i] = l.envelope(r)
+		if out[i] = l.envelope(r); l.edited == nil {
+			continue
+		}
+		if l.headers.Type != event.KindJob {
+			successors = append(successors, postgres.Successor{Stage: l.stage, Dead: l.message, Message: out[i]})
+			continue
+		}
+		was := pipeline.Envelope{ID: l.message, Kind: event.KindJob, Job: l.headers.Job, Body: l.body}
+		job, err := fetch.Correct(ctx, s.DB, was, l.edited) // a person edited it: there are a few
+		if err != nil {
+			return err
+		}
+		out[i].Job = job
+	}
+	if err := postgres.Succeed(ctx, s.DB, successors); err != nil { // before they are published: they may be done at once
+		return err
 	}
 	return s.Sink.Publish(ctx, out)
 }
@@ -142,29 +157,6 @@ func (l letter) envelope(r Replay) pipeline.Envelope {
 		e.ID, e.Body = l.editedID, l.edited
 	}
 	return e
-}
-
-// succeed has the ledger and the jobs know, before any is published, of the
-// messages that take the place of edited ones.
-func (s *Sender) succeed(ctx context.Context, letters []letter) error {
-	var successors []postgres.Successor
-	for i := range letters {
-		l := &letters[i]
-		if l.edited == nil {
-			continue
-		}
-		if l.headers.Type == event.KindJob { // it keeps its id: the wish is the same
-			was := pipeline.Envelope{ID: l.message, Kind: event.KindJob, Job: l.headers.Job, Body: l.body}
-			job, err := fetch.Correct(ctx, s.DB, was, l.edited) // a person edited it: there are a few
-			if err != nil {
-				return err
-			}
-			l.headers.Job = job
-			continue
-		}
-		successors = append(successors, postgres.Successor{Stage: l.stage, Dead: l.message, ID: l.editedID})
-	}
-	return postgres.Succeed(ctx, s.DB, successors)
 }
 
 func mark(ctx context.Context, tx pgx.Tx, r Replay, letters []letter, last bool) error {
