@@ -34,6 +34,9 @@ GRANT INSERT, UPDATE (hash) ON leat.source_versions TO leat_fetch;
 GRANT SELECT, INSERT, UPDATE (broken) ON leat.answers TO leat_fetch;
 GRANT SELECT, INSERT, UPDATE ON leat.cursors TO leat_fetch;
 GRANT INSERT ON leat.rejects TO leat_fetch;
+GRANT SELECT, INSERT, DELETE ON leat.cursor_history TO leat_fetch;
+GRANT SELECT, INSERT, UPDATE ON leat.tokens, leat.budgets TO leat_fetch; -- the tokens are secrets: nobody else reads them
+GRANT SELECT, INSERT, UPDATE, DELETE ON leat.requests, leat.budget_leases TO leat_fetch;
 
 -- delta: objects and stats.
 GRANT SELECT, INSERT, UPDATE ON leat.objects TO leat_delta;

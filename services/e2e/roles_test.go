@@ -121,14 +121,14 @@ func TestLeastPrivilege(t *testing.T) {
 // What each stage must not do, besides what none may.
 var forbidden = map[string][]string{
 	"fetch":    {`SELECT * FROM objects`, `SELECT * FROM stats`, `DELETE FROM rejects`, `SELECT * FROM tags`, `INSERT INTO dirty DEFAULT VALUES`, `SELECT make_month(current_date)`},
-	"delta":    {`INSERT INTO tags DEFAULT VALUES`, `INSERT INTO jobs DEFAULT VALUES`, `DELETE FROM objects`, `SELECT * FROM answers`, `SELECT nextval('rev')`, `SELECT make_month('1999-01-01')`},
-	"annotate": {`INSERT INTO stats (object_id) VALUES (1)`, `SELECT * FROM stats`, `UPDATE objects SET name = ''`, `DELETE FROM tags`, `SELECT nextval('rev')`, `SELECT make_month(current_date)`},
-	"console":  {`SELECT * FROM objects`, `SELECT * FROM stats`, `DELETE FROM dead_letters`, `UPDATE audit SET who = ''`, `DELETE FROM audit`, `SELECT * FROM rejects`},
-	"rollup":   {`INSERT INTO stats (object_id) VALUES (1)`, `UPDATE objects SET name = ''`, `UPDATE tags SET tags = '{}'`, `SELECT * FROM answers`, `SELECT setval('rev', 1)`, `SELECT make_month(current_date)`},
+	"delta":    {`SELECT * FROM tokens`, `INSERT INTO tags DEFAULT VALUES`, `INSERT INTO jobs DEFAULT VALUES`, `DELETE FROM objects`, `SELECT * FROM answers`, `SELECT nextval('rev')`, `SELECT make_month('1999-01-01')`},
+	"annotate": {`SELECT * FROM tokens`, `INSERT INTO stats (object_id) VALUES (1)`, `SELECT * FROM stats`, `UPDATE objects SET name = ''`, `DELETE FROM tags`, `SELECT nextval('rev')`, `SELECT make_month(current_date)`},
+	"console":  {`SELECT * FROM tokens`, `SELECT * FROM objects`, `SELECT * FROM stats`, `DELETE FROM dead_letters`, `UPDATE audit SET who = ''`, `DELETE FROM audit`, `SELECT * FROM rejects`},
+	"rollup":   {`SELECT * FROM tokens`, `INSERT INTO stats (object_id) VALUES (1)`, `UPDATE objects SET name = ''`, `UPDATE tags SET tags = '{}'`, `SELECT * FROM answers`, `SELECT setval('rev', 1)`, `SELECT make_month(current_date)`},
 }
 
 var nobodyMay = []string{
-	`CREATE TABLE leat.mine (x int)`, `DROP TABLE leat.stats`, `TRUNCATE leat.ledger`, `UPDATE jobs SET created_at = now()`, `UPDATE source_versions SET text = ''`,
+	`CREATE TABLE leat.mine (x int)`, `DELETE FROM tokens`, `DROP TABLE leat.stats`, `TRUNCATE leat.ledger`, `UPDATE jobs SET created_at = now()`, `UPDATE source_versions SET text = ''`,
 	`ALTER TABLE leat.jobs ADD COLUMN x int`, `COPY leat.jobs TO PROGRAM 'true'`, `SELECT pg_read_file('/etc/passwd')`, `CREATE ROLE leat_test_mine`,
 }
 
