@@ -31,7 +31,7 @@ var processFaults = []fault{
 		})
 	}},
 	{kind: "sleeper", lane: "process", weight: 8, do: (*harness).sleeper},
-	{kind: "old-session", lane: "process", weight: 4, do: (*harness).oldSession},
+	{kind: "old-session", lane: "process", weight: 2, do: (*harness).oldSession},
 }
 
 // A point is a place between two steps of a stage.
@@ -165,7 +165,7 @@ func (h *harness) oldSession(ctx context.Context, r *rand.Rand) error {
 		pause(ctx, between(r, 500*time.Millisecond, 2*time.Second))
 		w.links["rabbitmq"].Stop()
 		err = w.links["rabbitmq"].Start()
-		pause(ctx, between(r, 2*time.Second, 8*time.Second))
+		pause(ctx, between(r, 5*time.Second, 12*time.Second))
 		w.signal(syscall.SIGKILL)
 		return err
 	})
