@@ -31,6 +31,7 @@ var processFaults = []fault{
 		})
 	}},
 	{kind: "sleeper", lane: "process", weight: 8, do: (*harness).sleeper},
+	{kind: "old-session", lane: "process", weight: 2, do: (*harness).oldSession},
 }
 
 // A point is a place between two steps of a stage.
@@ -147,6 +148,26 @@ func (h *harness) sleeper(ctx context.Context, r *rand.Rand) error {
 		pause(ctx, between(r, time.Second, 4*time.Second))
 		wake(context.WithoutCancel(ctx)) // when the round ends, too
 		return nil
+	})
+}
+
+// oldSession has a worker lose RabbitMQ while PostgreSQL is slow: when the batch
+// in hand is done, another session may have begun, with other messages under the
+// same delivery tags. Whoever acknowledges those loses them, as the worker dies.
+func (h *harness) oldSession(ctx context.Context, r *rand.Rand) error {
+	stage := stages[1+r.IntN(len(stages)-1)]
+	return h.onWorker(r, stage, func(w *worker) error {
+		well, err := w.links["postgres"].poison("latency", "upstream", fmt.Sprintf(`{"latency":%d}`, 300+r.IntN(700)))
+		if err != nil {
+			return errNot // it is slow already
+		}
+		defer well()
+		pause(ctx, between(r, 500*time.Millisecond, 2*time.Second))
+		w.links["rabbitmq"].Stop()
+		err = w.links["rabbitmq"].Start()
+		pause(ctx, between(r, 5*time.Second, 12*time.Second))
+		w.signal(syscall.SIGKILL)
+		return err
 	})
 }
 

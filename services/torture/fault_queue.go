@@ -77,7 +77,9 @@ func (h *harness) holdBack(t *tap) {
 	h.held += len(t.taken)
 	h.mu.Unlock()
 	h.atLast(func(context.Context) {
-		_ = t.giveBack() // by a session that is over it was given back already
+		if len(t.taken) > 0 {
+			_ = t.giveBack() // by a session that is over it was given back already
+		}
 		t.close()
 	})
 }
@@ -114,7 +116,7 @@ func (h *harness) intercept(ctx context.Context, r *rand.Rand, f func(*tap) erro
 	if err != nil {
 		return err
 	}
-	if err := t.take(ctx, 1+r.IntN(tapMost)); err != nil || len(t.taken) == 0 {
+	if err := t.take(ctx, 1+r.IntN(tapMost), tapFor); err != nil || len(t.taken) == 0 {
 		t.close()
 		return firstError(err, errNot)
 	}
@@ -139,8 +141,8 @@ func (h *harness) tap(queue string) (*tap, error) {
 
 func (t *tap) close() { _ = t.conn.Close() } // what it holds goes back to the queue
 
-// take takes up to n messages.
-func (t *tap) take(ctx context.Context, n int) error {
+// take takes up to n messages, for so long.
+func (t *tap) take(ctx context.Context, n int, long time.Duration) error {
 	if err := t.ch.Qos(n, 0, false); err != nil {
 		return err
 	}
@@ -148,7 +150,7 @@ func (t *tap) take(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
-	for over := time.After(tapFor); len(t.taken) < n; {
+	for over := time.After(long); len(t.taken) < n; {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -37,12 +37,9 @@ func (h *harness) load(ctx context.Context, r *rand.Rand, more func() bool) erro
 		}
 		pause(ctx, time.Duration(r.IntN(200))*time.Millisecond)
 	}
-	for range 8 {
-		if err := h.sources.restate(r); err != nil {
-			return err
-		}
+	if err := h.takeBack(ctx, r); err != nil {
+		return err
 	}
-	h.sources.shop.revise(r, revised)
 	h.closing.Store(true)
 	for _, job := range h.sources.jobs() {
 		if err := h.submit(ctx, job, true); err != nil {
@@ -54,6 +51,43 @@ func (h *harness) load(ctx context.Context, r *rand.Rand, more func() bool) erro
 		pause(ctx, 50*time.Millisecond)
 	}
 	return ctx.Err()
+}
+
+// takeBack has the sources say something for a moment, and then again what they
+// said before: that is seen, equal, and not written. What they said in that
+// moment is held back, and comes last of all.
+func (h *harness) takeBack(ctx context.Context, r *rand.Rand) error {
+	for range 8 {
+		if err := h.sources.restate(r); err != nil {
+			return err
+		}
+	}
+	jobs := h.sources.jobs()[:2] // of those that can take something back
+	for _, job := range jobs {
+		if err := h.submit(ctx, job, true); err != nil {
+			return err
+		}
+	}
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); pause(ctx, 50*time.Millisecond) {
+		if open, err := h.openJobs(ctx); err != nil || open <= 0 {
+			break
+		}
+	}
+	back, err := h.sources.waver(r)
+	if err != nil {
+		return err
+	}
+	t, away := h.tap(rabbit.Delta)
+	for _, job := range jobs {
+		if err := h.submit(ctx, job, true); err != nil {
+			return err
+		}
+	}
+	if away == nil {
+		_ = t.take(ctx, 4*tapMost, 2*tapFor) // what it took before it failed is given back
+		h.holdBack(t)
+	}
+	return back()
 }
 
 // submit publishes a job until the broker has it: under an id, or as a person

@@ -60,7 +60,7 @@ func newShop(first time.Time, r *rand.Rand) *shop {
 func (s *shop) revise(r *rand.Rand, share float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	time.Sleep(time.Until(s.served.Add(apart)))
+	s.wait()
 	draw := func(v *int, from, to int) {
 		if r.Float64() < share {
 			*v = from + r.IntN(to-from+1)
@@ -80,6 +80,23 @@ func (s *shop) revise(r *rand.Rand, share float64) {
 		}
 	}
 }
+
+// waver revises everything, until back is called.
+func (s *shop) waver(r *rand.Rand) (back func()) {
+	s.mu.Lock()
+	before := s.items
+	s.mu.Unlock()
+	s.revise(r, 1)
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.wait()
+		s.items = before
+	}
+}
+
+// wait waits until an answer that differs from the last is told apart from it.
+func (s *shop) wait() { time.Sleep(time.Until(s.served.Add(apart))) }
 
 type shopRow struct {
 	Item  string `json:"item"`

@@ -29,6 +29,7 @@ type sources struct {
 	ads       *httptest.Server // clock goes both ways
 	feeds     *httptest.Server // clock goes forward
 	shops     *httptest.Server
+	adsClock  time.Duration // relative to base
 	feedClock time.Duration
 }
 
@@ -85,16 +86,29 @@ func (s *sources) restate(r *rand.Rand) error {
 	case 0:
 		return admin(s.ads, "revise", url.Values{"share": {"0.1"}})
 	case 1: // hours and days, as of a source whose clock was put right
-		at := s.base.Add(time.Duration(r.IntN(6*24)-3*24) * time.Hour)
-		return admin(s.ads, "clock", url.Values{"at": {at.Format(time.RFC3339)}})
+		s.adsClock = time.Duration(r.IntN(6*24)-3*24) * time.Hour
+		return s.setClock(s.ads, s.adsClock)
 	case 2:
 		if s.feedClock < 21*time.Hour { // within the day
 			s.feedClock += 20 * time.Minute
 		}
-		return admin(s.feeds, "clock", url.Values{"at": {s.base.Add(s.feedClock).Format(time.RFC3339)}})
+		return s.setClock(s.feeds, s.feedClock)
 	}
 	s.shop.revise(r, revised)
 	return nil
+}
+
+func (s *sources) setClock(of *httptest.Server, to time.Duration) error {
+	return admin(of, "clock", url.Values{"at": {s.base.Add(to).Format(time.RFC3339)}})
+}
+
+// waver has ads and shop say something else until back is called.
+func (s *sources) waver(r *rand.Rand) (back func() error, err error) {
+	shopBack := s.shop.waver(r)
+	return func() error {
+		shopBack()
+		return s.setClock(s.ads, s.adsClock)
+	}, s.setClock(s.ads, s.adsClock+100*time.Hour)
 }
 
 // lie has the platforms answer badly: a share of answers is cut off, garbage,
