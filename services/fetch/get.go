@@ -55,7 +55,6 @@ func get(ctx context.Context, q question) (*http.Response, error) {
 		return nil, pipeline.Later(q.as.clean(fmt.Errorf("the source is away: %w", err)), 10*time.Second)
 	}
 	response.Body = &body{ReadCloser: response.Body, ctx: ctx, stop: stop, stall: stall, timeout: q.timeout}
-	err = nil
 	if q.heed != nil {
 		err = q.heed(response)
 	}
