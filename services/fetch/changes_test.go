@@ -220,7 +220,7 @@ func TestWhatARefreshCosts(t *testing.T) {
 	defer platform.Close()
 	b.url = platform.URL
 	b.source("", `changes: {path: '/ads/changes?account={account}&since={cursor}', cursor: next, ids: ads.id, batch: 100,
-	report: '/ads/pages?account={account}&from={from}&to={to}&limit=1000&ids={ids}'}, pages: {next: paging.next},
+	report: '/ads/pages?account={account}&from={from}&to={to}&ids={ids}'}, pages: {next: paging.next},
 	report: {path: '/ads/pages?account={account}&from={from}&to={to}&limit=10', lookback: 3d}`, "accounts: [acme, globex]\n")
 	cost := func(what func()) (requestCount, bytes int) {
 		before := requests(t, platform.URL)
