@@ -184,3 +184,14 @@ func TestErrorsKeepWhatTheyWrap(t *testing.T) {
 		}
 	}
 }
+
+func TestWaitWithinIsOverBeforeTheMoment(t *testing.T) {
+	for until, want := range map[time.Duration]time.Duration{
+		0: time.Second, 999 * time.Millisecond: time.Second, 9 * time.Second: time.Second, 10 * time.Second: 10 * time.Second,
+		59 * time.Second: 10 * time.Second, 9 * time.Minute: time.Minute, 24 * time.Hour: 10 * time.Minute,
+	} {
+		if got := pipeline.WaitWithin(until); got != want {
+			t.Errorf("within %s: %s, want %s", until, got, want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -9,7 +10,7 @@ import (
 type Changes struct {
 	Path    string   `yaml:"path"`    // {account} and {cursor} are filled in; an empty cursor asks for the first one
 	Cursor  string   `yaml:"cursor"`  // path of the field with the next cursor
-	IDs     string   `yaml:"ids"`     // path of the ids of what changed: ads.id
+	IDs     string   `yaml:"ids"`     // path of the ids of what changed: ads.id; absent: where the cursor differs, the report is asked for as always
 	More    string   `yaml:"more"`    // path of the field that says true while there is more after the next cursor
 	Report  string   `yaml:"report"`  // what is asked for then; {account}, {ids}, {from} and {to} (of the lookback) are filled in
 	Batch   int      `yaml:"batch"`   // ids a request; default 50
@@ -25,24 +26,15 @@ func (v *validator) changes() {
 		return
 	}
 	const at = "fetch.changes"
-	for setting, path := range map[string]string{"path": c.Path, "report": c.Report} {
-		place, others := "{cursor}", []string{"{cursor}"}
-		if setting == "report" {
-			place, others = "{ids}", []string{"{ids}", "{from}", "{to}"}
-		}
-		if path == "" {
-			v.failf(join(at, setting), "missing")
-			continue
-		}
-		v.path(join(at, setting), path, others...)
-		if !strings.Contains(path, place) {
-			v.failf(join(at, setting), "lacks %s", place)
-		}
-	}
+	v.changesPath(join(at, "path"), c.Path, "{cursor}")
 	v.fieldPath(join(at, "cursor"), c.Cursor)
-	v.fieldPath(join(at, "ids"), c.IDs)
+	if c.IDs != "" || c.Report != "" {
+		v.changesPath(join(at, "report"), c.Report, "{ids}", "{from}", "{to}")
+		v.fieldPath(join(at, "ids"), c.IDs)
+	}
 	if c.More != "" {
 		v.fieldPath(join(at, "more"), c.More)
+		v.fieldPath(join(at, "ids"), c.IDs)
 	}
 	if c.Batch < 1 || c.Batch > maxBatch {
 		v.failf(join(at, "batch"), "found %d; allowed are 1 to %d", c.Batch, maxBatch)
@@ -58,4 +50,23 @@ func (v *validator) changes() {
 	if v.Stats.Kind == KindCount {
 		v.failf(at, "has no use for stats of kind count: what changed would be added again")
 	}
+}
+
+// changesPath checks what a request asks for, which differs by the first place.
+func (v *validator) changesPath(at, path string, places ...string) {
+	if path == "" {
+		v.failf(at, "missing")
+		return
+	}
+	v.path(at, path, places...)
+	if !strings.Contains(path, places[0]) {
+		v.failf(at, "lacks %s", places[0])
+	}
+}
+
+func (c *Changes) explain() string {
+	if c.IDs == "" {
+		return fmt.Sprintf("asks %s whether anything changed, and then for all", c.Path)
+	}
+	return fmt.Sprintf("asks %s what changed, and then for those alone, %d at a time: %s", c.Path, c.Batch, c.Report)
 }

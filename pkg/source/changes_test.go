@@ -14,13 +14,15 @@ const allChanges = "path: '/c?s={cursor}', cursor: next, ids: ads.id, report: '/
 func TestEachMistakeOfChangesSaysWhatIsAllowed(t *testing.T) {
 	for more, want := range map[string]string{
 		"cursor: next": "fetch.changes.path: missing",
-		strings.Replace(allChanges, "{cursor}", "", 1):      "fetch.changes.path: lacks {cursor}",
-		strings.Replace(allChanges, "{cursor}", "{cur}", 1): "fetch.changes.path: found {cur}; ",
-		strings.Replace(allChanges, "{ids}", "{id}", 1):     "fetch.changes.report: found {id}; did you mean {ids}? allowed: {account}, {ids}, {from}, {to}",
-		strings.Replace(allChanges, "next", "''", 1):        `fetch.changes.cursor: found ""; it must be names with a dot between them`,
-		allChanges + ", batch: 1001":                        "fetch.changes.batch: found 1001; allowed are 1 to 1000",
-		allChanges + ", expired: [410, gone]":               `fetch.changes.expired[1]: found "gone"; it must be a status from 400 to 499`,
-		allChanges + ", idz: x":                             "fetch.changes.idz: unknown key; did you mean ids?",
+		strings.Replace(allChanges, "{cursor}", "", 1):                "fetch.changes.path: lacks {cursor}",
+		strings.Replace(allChanges, "{cursor}", "{cur}", 1):           "fetch.changes.path: found {cur}; ",
+		strings.Replace(allChanges, "{ids}", "{id}", 1):               "fetch.changes.report: found {id}; did you mean {ids}? allowed: {account}, {ids}, {from}, {to}",
+		strings.Replace(allChanges, "next", "''", 1):                  `fetch.changes.cursor: found ""; it must be names with a dot between them`,
+		"path: '/c?s={cursor}', cursor: next, ids: id":                "fetch.changes.report: missing",
+		"path: '/c?s={cursor}', cursor: next, report: '/r?ids={ids}'": `fetch.changes.ids: found ""`,
+		allChanges + ", batch: 1001":                                  "fetch.changes.batch: found 1001; allowed are 1 to 1000",
+		allChanges + ", expired: [410, gone]":                         `fetch.changes.expired[1]: found "gone"; it must be a status from 400 to 499`,
+		allChanges + ", idz: x":                                       "fetch.changes.idz: unknown key; did you mean ids?",
 	} {
 		if _, err := Parse([]byte(changesFile(more)), nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got\n%v\nwant\n%s", more, err, want)
@@ -45,6 +47,11 @@ func TestExplainSaysWhatARefreshAsks(t *testing.T) {
 	want := "  a refresh asks /c?s={cursor} what changed, and then for those alone, 50 at a time: /r?ids={ids}\n" +
 		"  the first, and one whose cursor is too old (410), asks for all\n"
 	if err := s.Explain(&b); err != nil || !strings.Contains(b.String(), want) {
+		t.Errorf("%v, got\n%s", err, b.String())
+	}
+	b.Reset()
+	if err := parsed(t, changesFile("path: '/c?s={cursor}', cursor: next")).Explain(&b); err != nil ||
+		!strings.Contains(b.String(), "  a refresh asks /c?s={cursor} whether anything changed, and then for all\n") {
 		t.Errorf("%v, got\n%s", err, b.String())
 	}
 }

@@ -34,7 +34,7 @@ func (s *Source) explainFetch(b *strings.Builder) {
 		fmt.Fprintf(b, "  %s\n", form)
 	}
 	if c := s.Fetch.Changes; c != nil {
-		fmt.Fprintf(b, "  a refresh asks %s what changed, and then for those alone, %d at a time: %s\n", c.Path, c.Batch, c.Report)
+		fmt.Fprintf(b, "  a refresh %s\n", c.explain())
 		fmt.Fprintf(b, "  the first, and one whose cursor is too old (%s), asks for all\n", strings.Join(c.Expired, ", "))
 	}
 	if s.Fetch.Pages != nil {

@@ -9,7 +9,7 @@ import (
 
 // Pick reads values out of an answer in JSON: found gets each text, number, true
 // or false that stands at one of the paths, in the answer's order; null is
-// empty. Lists on the way are walked, so that ads.id is that of each ad. Nothing
+// empty, and an empty path is none. Lists on the way are walked, so that ads.id is that of each ad. Nothing
 // of the answer is held.
 //
 // An error about the answer's form is a *FormError; those of found are returned
@@ -21,11 +21,13 @@ func Pick(ctx context.Context, a Answer, paths []string, found func(path int, va
 	}
 	defer in.close()
 	p := &picker{newReference(in.stream), found}
-	wanted := make([]wanted, len(paths))
+	var all []wanted
 	for i, path := range paths {
-		wanted[i].index, wanted[i].rest = i, strings.Split(path, ".")
+		if path != "" {
+			all = append(all, wanted{i, strings.Split(path, ".")})
+		}
 	}
-	return p.value(wanted)
+	return p.value(all)
 }
 
 type picker struct {

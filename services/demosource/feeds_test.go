@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -254,4 +255,18 @@ func TestGzipIsSentToThoseWhoAcceptItIfItIsOn(t *testing.T) {
 	if err != nil || string(body) != off.get(url) {
 		t.Errorf("the body differs: %v", err)
 	}
+}
+
+func TestIDsLeaveOutTheOthers(t *testing.T) {
+	p := newPlatform(t, func(c *Config) { c.Size = 200_000 })
+	page := decode[pageJSON](p, "/ads/pages?account=acme&limit=3&ids=acme-a2,acme-a9,nobody")
+	if len(page.Ads) != 2 || page.Ads[0].ID != "acme-a2" || page.Ads[1].ID != "acme-a9" || page.Paging.Next != "" {
+		t.Errorf("the page is %+v", page)
+	}
+	all, some := p.do("GET", "/ads/report?account=acme"), p.do("GET", "/ads/report?account=acme&ids=acme-a2")
+	if body := some.Body.String(); strings.Count(body, `"headline"`) != 1 || !strings.Contains(body, `"acme-a2"`) || len(body)*5 > all.Body.Len() {
+		t.Errorf("the report is %s", body)
+	}
+	p.want(http.StatusBadRequest, "GET", "/ads/report?account=acme&ids="+strings.Repeat("a,", 1001))
+	p.want(http.StatusGone, "GET", "/ads/changes?account=acme&since=1.0")
 }

@@ -8,8 +8,8 @@ import (
 )
 
 // pages answers /ads/pages: the account's ads with their stats of from..to, a
-// page at a time, of which ids leave out the others. The next page's cursor is at paging.next, its address in the
-// Link header; the last page has neither.
+// page at a time; those of ids, which are few, on one. The next page's cursor is
+// at paging.next, its address in the Link header; the last page has neither.
 func (s *server) pages(q query, m moment) (*answer, error) {
 	a, err := s.account(q)
 	if err != nil {
@@ -33,6 +33,9 @@ func (s *server) pages(q query, m moment) (*answer, error) {
 	}
 	next := after + limit
 	last := next >= a.ads
+	if only != nil {
+		after, limit, last = 0, a.ads, true
+	}
 	return &answer{contentType: contentTypes["json"], link: pageLink(q, next, last), write: func(out *output) {
 		p := page{nested: nested{report: newReport(a, m, m.days(from, to), out)}}
 		p.only = only

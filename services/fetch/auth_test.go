@@ -113,6 +113,22 @@ func TestOtherHostsAreShownNothing(t *testing.T) {
 	}
 }
 
+func TestWhoMayKnow(t *testing.T) {
+	src := parse(t, head+"http: {base_url: 'https://a.example:8443/v1', hosts: [b.example]}\n"+tail)
+	for address, want := range map[string]bool{
+		"https://a.example:8443/x": true, "https://b.example/x": true, "http://a.example:8443/x": false, "http://b.example/x": false,
+		"https://a.example/x": false, "https://b.example:444/x": false, "https://a.example:8443@evil.example/x": false, "https://b.example.evil.example/": false,
+	} {
+		u, err := url.Parse(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := mayKnow(u, src); got != want {
+			t.Errorf("%s: %t", address, got)
+		}
+	}
+}
+
 func TestASecretThatIsNotThereSaysWhichAndNothingIsAsked(t *testing.T) {
 	b := newBench(t)
 	for auth, says := range map[string]string{

@@ -79,8 +79,9 @@ func (f *fleet) done() {
 	}
 }
 
-func (f *fleet) wait(limit time.Duration) time.Duration {
+func (f *fleet) wait() time.Duration {
 	f.t.Helper()
+	const limit = 2 * time.Minute
 	began := time.Now()
 	select {
 	case <-f.over:
@@ -135,7 +136,7 @@ func TestABudgetIsSharedByAllProcesses(t *testing.T) {
 		fmt.Fprint(w, `{"ads":[]}`)
 	}
 	f := start(b, 8, 2, b.slicesOf(backfill)...)
-	took := f.wait(2 * time.Minute)
+	took := f.wait()
 	if n := asked.most(time.Second); n > 10 || len(asked.at) != 60 {
 		t.Errorf("%d requests in a second, %d in all", n, len(asked.at))
 	}
@@ -163,7 +164,7 @@ func TestACoolDownIsOneCredentialsAlone(t *testing.T) {
 		}
 		fmt.Fprint(w, `{"ads":[]}`)
 	}
-	start(b, 2, 2, b.slicesOf(backfill)...).wait(2 * time.Minute)
+	start(b, 2, 2, b.slicesOf(backfill)...).wait()
 	stormy, calm := acme.at[0].Add(8*time.Second), 0
 	for _, at := range acme.at {
 		if at.Before(stormy) {
@@ -197,7 +198,7 @@ func TestALongLineHoldsUpNobodyElse(t *testing.T) {
 		}
 		line := b.slicesOf(`{"source":"ads","mode":"backfill","account":"acme"}`)
 		f := start(b, 1, slots, append(line, b.slicesOf(`{"source":"ads","mode":"backfill","account":"globex","from":"2026-11-01","to":"2026-11-05"}`)...)...)
-		took := f.wait(2 * time.Minute)
+		took := f.wait()
 		if len(globex.at) != 5 || !globex.at[4].Before(acme.at[30]) {
 			t.Errorf("%d slots: globex was asked %d times, and not before acme's 30th", slots, len(globex.at))
 		}
@@ -225,7 +226,7 @@ func TestNoMoreThanSoManyAtTheSameTime(t *testing.T) {
 	})
 	b.serve(server)
 	b.source("rate: {concurrency: 2}", "report: {path: '/r?d={from}', slice: 1d, lookback: 12d}")
-	start(b, 3, 2, b.slicesOf(backfill)...).wait(2 * time.Minute)
+	start(b, 3, 2, b.slicesOf(backfill)...).wait()
 	if most != 2 {
 		t.Errorf("%d requests ran at the same time", most)
 	}

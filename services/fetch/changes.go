@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/leatflow/leat/pkg/event"
+	"github.com/leatflow/leat/pkg/metric"
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/source"
 )
@@ -18,10 +19,7 @@ func (s *Stage) changes(ctx context.Context, t task, a Answer, file *os.File) (p
 	list := &changeList{task: t, answer: a, self: s.Self, all: t.slice.All || *t.slice.Since == ""}
 	list.counts = map[string]int{"answers.fetched": 1, "answers.bytes": int(a.Bytes)}
 	c := t.src.Fetch.Changes
-	paths := []string{c.IDs, c.Cursor}
-	if c.More != "" {
-		paths = append(paths, c.More)
-	}
+	paths := []string{c.Cursor, c.More, c.IDs}
 	err := s.stream(ctx, func(ctx context.Context, publish func(pipeline.Envelope) error) error {
 		list.publish = publish
 		if err := source.Pick(ctx, a.forCutting(file), paths, list.found); err != nil {
@@ -48,12 +46,12 @@ type changeList struct {
 	pieces
 }
 
-// found takes a value at one of the paths: ids, cursor, more.
+// found takes a value at one of the paths: cursor, more, ids.
 func (l *changeList) found(path int, value string) error {
 	switch {
-	case path == 1:
+	case path == 0:
 		l.next = value
-	case path == 2:
+	case path == 1:
 		l.more = value == "true"
 	case value != "" && !l.all:
 		l.ids = append(l.ids, value)
@@ -101,13 +99,20 @@ func (l *changeList) end() error {
 		after.Since, after.All, after.Page = &l.next, l.all, &event.Page{N: n + 1, At: l.next, First: first}
 		l.follow = append(l.follow, follower{"page " + strconv.Itoa(n+1), after})
 	}
-	if l.all && n == 1 {
-		from, to := fullDays(l.src, l.slice.Account, l.answer.AskedAt)
-		for i, ask := range reports(l.base(), l.src, from, to) {
-			l.follow = append(l.follow, follower{"all " + strconv.Itoa(i), ask})
-		}
+	switch asked := *l.slice.Since; {
+	case l.all && n == 1:
+		l.askForAll(fullDays(l.src, l.slice.Account, l.answer.AskedAt))
+	case !l.all && l.src.Fetch.Changes.IDs == "" && l.next != asked:
+		l.askForAll(lookback(l.src, l.slice.Account, l.answer.AskedAt))
 	}
 	return nil
+}
+
+// askForAll adds the slices of the report of some days.
+func (l *changeList) askForAll(from, to metric.Day) {
+	for i, ask := range reports(l.base(), l.src, from, to) {
+		l.follow = append(l.follow, follower{"all " + strconv.Itoa(i), ask})
+	}
 }
 
 // anew begins without a cursor, since the source does not know the one any more.

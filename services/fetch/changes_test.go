@@ -35,10 +35,10 @@ func (b *bench) drain(queue ...pipeline.Envelope) (parts []pipeline.Envelope) {
 	return parts
 }
 
-// whole does a job with all that follows from it, and ends it.
-func (b *bench) whole(body, state string) (parts int) {
+// whole does a refresh with all that follows from it, and ends it.
+func (b *bench) whole(state string) (parts int) {
 	b.t.Helper()
-	named := b.must(job(body))[0]
+	named := b.must(job(refresh))[0]
 	parts = len(b.drain(b.must(named)...))
 	b.finish(named.Job, state)
 	return parts
@@ -86,7 +86,7 @@ func TestARefreshAsksForWhatChangedAlone(t *testing.T) {
 		if step.list != "" {
 			lists["1"] = step.list
 		}
-		b.whole(refresh, step.state)
+		b.whole(step.state)
 		if got := b.asks(); got != step.want {
 			t.Errorf("step %d: asked\n%s\nwant\n%s", i, got, step.want)
 		}
@@ -105,15 +105,15 @@ func TestACursorThatIsTooOldLeadsToAll(t *testing.T) {
 	b.source("", changed)
 	lists := map[string]string{"": `{"ads":[],"next":"1"}`}
 	b.feed(lists)
-	b.whole(refresh, "done")
+	b.whole("done")
 	b.asks()
 	lists[""] = `{"ads":[{"id":"a1"}],"next":"9"}` // and 1 is gone
-	b.whole(refresh, "done")
+	b.whole("done")
 	if got := b.asks(); got != "/c?since=1 /c?since= /all?from=YESTERDAY /all?from=TODAY" {
 		t.Errorf("asked %s", got)
 	}
 	lists["9"] = `{"ads":[],"next":"9"}`
-	b.whole(refresh, "done")
+	b.whole("done")
 	if got := b.asks(); got != "/c?since=9" {
 		t.Errorf("then asked %s", got)
 	}
@@ -132,11 +132,11 @@ func TestChangesOfSeveralPages(t *testing.T) {
 		"2": `{"more":true,"ads":[{"id":"a3"}],"next":"3"}`, "3": `{"ads":[{"id":"a4"}],"next":"4"}`,
 	}
 	b.feed(lists)
-	b.whole(refresh, "done")
+	b.whole("done")
 	if got := b.asks(); got != "/c?since= /c?since=1 /all?from=YESTERDAY /all?from=TODAY" {
 		t.Errorf("asked %s", got)
 	}
-	b.whole(refresh, "done")
+	b.whole("done")
 	if got := b.asks(); got != "/c?since=2 /c?since=3 /some?from=YESTERDAY&ids=a3 /some?from=YESTERDAY&ids=a4" {
 		t.Errorf("asked %s", got)
 	}
@@ -147,6 +147,23 @@ func TestChangesOfSeveralPages(t *testing.T) {
 	lists["4"], lists["5"] = `{"ads":[],"next":"5","more":true}`, `{"ads":[],"next":"4","more":true}`
 	if err := b.follow(b.slice(refresh)); !pipeline.IsPermanent(err) || !strings.Contains(err.Error(), "the pages go round in a circle") {
 		t.Errorf("cursors that go round: %v", err)
+	}
+}
+
+// A source that says only whether anything changed is asked for all where it did.
+func TestChangesWithoutIDs(t *testing.T) {
+	b := newBench(t)
+	b.source("", "changes: {path: '/c?since={cursor}', cursor: next}, report: {path: '/all?from={from}', slice: 1d, lookback: 2d}")
+	lists := map[string]string{"": `{"next":1}`, "1": `{"next":1,"":"x"}`}
+	b.feed(lists)
+	for i, want := range []string{"/c?since= /all?from=YESTERDAY /all?from=TODAY", "/c?since=1", "/c?since=1 /all?from=YESTERDAY /all?from=TODAY", "/c?since=2"} {
+		b.whole("done")
+		if got := b.asks(); got != want {
+			t.Errorf("refresh %d: asked %s, want %s", i, got, want)
+		}
+		if i == 1 {
+			lists["1"], lists["2"] = `{"next":2}`, `{"next":2}`
+		}
 	}
 }
 
@@ -203,7 +220,7 @@ func TestWhatARefreshCosts(t *testing.T) {
 	defer platform.Close()
 	b.url = platform.URL
 	b.source("", `changes: {path: '/ads/changes?account={account}&since={cursor}', cursor: next, ids: ads.id, batch: 100,
-	report: '/ads/pages?account={account}&from={from}&to={to}&limit=1000&ids={ids}'}, pages: {next: paging.next},
+	report: '/ads/pages?account={account}&from={from}&to={to}&ids={ids}'}, pages: {next: paging.next},
 	report: {path: '/ads/pages?account={account}&from={from}&to={to}&limit=10', lookback: 3d}`, "accounts: [acme, globex]\n")
 	cost := func(what func()) (requestCount, bytes int) {
 		before := requests(t, platform.URL)
@@ -214,9 +231,9 @@ func TestWhatARefreshCosts(t *testing.T) {
 		return requestCount - 1, bytes // one was for the count itself
 	}
 	messages := 0
-	fullRequests, fullBytes := cost(func() { messages = b.whole(`{"source":"ads"}`, "done") })
+	fullRequests, fullBytes := cost(func() { messages = b.whole("done") })
 	fullMessages := messages
-	idle, _ := cost(func() { messages = b.whole(`{"source":"ads"}`, "done") })
+	idle, _ := cost(func() { messages = b.whole("done") })
 	if idle != 2 || messages != 0 {
 		t.Errorf("a refresh of nothing made %d requests and %d messages", idle, messages)
 	}
@@ -225,7 +242,7 @@ func TestWhatARefreshCosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	response.Body.Close()
-	some, someBytes := cost(func() { messages = b.whole(`{"source":"ads"}`, "done") })
+	some, someBytes := cost(func() { messages = b.whole("done") })
 	t.Logf("full: %d requests, %d bytes, %d messages; refresh: %d requests, %d bytes, %d messages", fullRequests, fullBytes, fullMessages, some, someBytes, messages)
 	if some*50 > fullRequests || someBytes*50 > fullBytes || messages*50 > fullMessages || messages == 0 {
 		t.Errorf("full: %d requests, %d bytes, %d messages; refresh: %d requests, %d bytes, %d messages", fullRequests, fullBytes, fullMessages, some, someBytes, messages)

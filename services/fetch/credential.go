@@ -25,11 +25,12 @@ type credential struct {
 }
 
 // mayKnow reports whether a host may be shown the source's credentials: that of
-// base_url, and those that the file lists. A job's url may lead anywhere.
+// base_url, and those that the file lists, over what base_url is reached by. A
+// job's url may lead anywhere.
 func mayKnow(u *url.URL, src *source.Source) bool {
 	text, missing := baseURL(src)
 	base, err := url.Parse(text)
-	return missing == nil && err == nil && (u.Host == base.Host && u.Scheme == base.Scheme || slices.Contains(src.HTTP.Hosts, u.Host))
+	return missing == nil && err == nil && u.Scheme == base.Scheme && (u.Host == base.Host || slices.Contains(src.HTTP.Hosts, u.Host))
 }
 
 // credential returns what a host is shown for an account.

@@ -60,7 +60,6 @@ func get(ctx context.Context, q question) (*http.Response, error) {
 		return nil, awayError(q.url.String(), err)
 	}
 	response.Body = &body{ReadCloser: response.Body, ctx: ctx, stop: stop, stall: stall, timeout: q.timeout}
-	err = nil
 	if q.heed != nil {
 		err = q.heed(response)
 	}

@@ -173,7 +173,7 @@ func nextLink(h http.Header, asked *url.URL, src *source.Source) (string, error)
 	if src.Fetch.Pages == nil || !src.Fetch.Pages.Link {
 		return "", nil
 	}
-	for _, one := range strings.Split(strings.Join(h.Values("Link"), ", "), "<") { // RFC 8288: <address>; rel="next", <…
+	for one := range strings.SplitSeq(strings.Join(h.Values("Link"), ", "), "<") { // RFC 8288: <address>; rel="next", <…
 		ref, parameters, _ := strings.Cut(one, ">")
 		if isNext(parameters) {
 			return resolve(asked, ref, src)
