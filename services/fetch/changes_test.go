@@ -95,6 +95,9 @@ func TestARefreshAsksForWhatChangedAlone(t *testing.T) {
 			t.Errorf("step %d: the cursor is %s, want %s", i, got, step.value)
 		}
 	}
+	if got := b.text(`SELECT count(*)::text FROM requests`); got != "0" { // those of the report do not hold after those of ids, which never come again
+		t.Errorf("%s requests are kept", got)
+	}
 	if got := b.text(`SELECT string_agg(value, ' ' ORDER BY at) FROM cursor_history WHERE job_id IS NOT NULL`); got != "1 1 3" {
 		t.Errorf("its history is %s", got)
 	}

@@ -103,6 +103,9 @@ func TestEachWayOfPagesComesToTheEnd(t *testing.T) {
 			if got := b.text(`SELECT string_agg(page::text, ' ' ORDER BY n) FROM answers`); got != "1 2 3 4"[:2*c.asked-1] {
 				t.Errorf("pages: %s", got)
 			}
+			if got := b.text(`SELECT count(*)::text FROM requests`); way == "next" && got != "1" { // a cursor never comes again
+				t.Errorf("%s requests are kept", got)
+			}
 			kept := b.text(`SELECT concat_ws(' ', url, link) FROM answers`) + b.text(`SELECT outputs::text FROM ledger`)
 			if strings.Contains(kept, "s3cr3t") {
 				t.Errorf("the secret is kept: %s", kept)

@@ -96,8 +96,9 @@ func TestAnAnswerThatDidNotArriveWhollyIsAskedForAgain(t *testing.T) {
 // answer's name must not hide that.
 func TestAnAnswerThatComesBackIsNotTakenForTheLast(t *testing.T) {
 	for name, between := range map[string]func(b *bench){
-		"a backfill": func(b *bench) { b.run(backfill) },
-		"a document": func(b *bench) { b.run(fmt.Sprintf(`{"source":"ads","url":"%s/x"}`, b.url)) },
+		"a backfill":                func(b *bench) { b.run(backfill) },
+		"a document":                func(b *bench) { b.run(fmt.Sprintf(`{"source":"ads","url":"%s/x"}`, b.url)) },
+		"the same address in a job": func(b *bench) { b.run(fmt.Sprintf(`{"source":"ads","url":"%s/r"}`, b.url)) },
 		"another version of the file": func(b *bench) {
 			b.source("timeout: 9s", "report: {path: /r}")
 			b.run(refresh)
