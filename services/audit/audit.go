@@ -21,12 +21,13 @@ const (
 	Submit  = "submit"  // of a job
 	Replay  = "replay"  // of dead letters
 	Pause   = "pause"   // of a replay
-	Resume  = "resume"  // of a replay
+	Resume  = "resume"  // of a replay, and of a job whose messages were lost
 	Cancel  = "cancel"  // of a replay
 	Edit    = "edit"    // of a dead letter
 	Drop    = "drop"    // of dead letters
 	Repair  = "repair"  // of documents, by marking them
 	Rebuild = "rebuild" // of MongoDB, after PostgreSQL was restored
+	Cursor  = "cursor"  // set or reset
 )
 
 // By is who does something, and by which way in.

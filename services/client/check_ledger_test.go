@@ -85,6 +85,7 @@ func TestCheckNamesJobsThatCanNeverEnd(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			i.t = t
+			i.exec(`DELETE FROM leat.audit`)
 			i.lose(test.rows...)
 			checked, texts := i.check(Checking{Repair: true})
 			if !slices.Equal(texts, []string{test.want}) {
@@ -98,6 +99,9 @@ func TestCheckNamesJobsThatCanNeverEnd(t *testing.T) {
 			}
 			if n := i.count(`SELECT count(*) FROM leat.ledger WHERE message_id = 'slice' AND state = 'started'`); (n == 1) != (name == "a part is lost") {
 				t.Errorf("%d slices begin again", n)
+			}
+			if n := i.count(`SELECT count(*) FROM leat.audit WHERE action = 'resume' AND subject = '` + openJob + `'`); n != 1 {
+				t.Errorf("%d entries in audit, want 1", n)
 			}
 		})
 	}

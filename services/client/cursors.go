@@ -13,6 +13,7 @@ import (
 	"github.com/leatflow/leat/pkg/metric"
 	"github.com/leatflow/leat/pkg/postgres"
 	"github.com/leatflow/leat/pkg/source"
+	"github.com/leatflow/leat/services/audit"
 	"github.com/leatflow/leat/services/fetch"
 )
 
@@ -120,7 +121,10 @@ func (c *Client) writeCursors(ctx context.Context, all []CursorWhich, value *str
 				RETURNING source, account, stream, value
 			)
 			INSERT INTO cursor_history (source, account, stream, value) SELECT * FROM written`, sources, accounts, streams, value)
-		return err
+		if err != nil {
+			return err
+		}
+		return audit.Record(ctx, tx, audit.Entry{By: c.by, Action: audit.Cursor, Subject: sources[0], Detail: map[string]any{"accounts": accounts, "streams": streams, "value": value}})
 	})
 }
 

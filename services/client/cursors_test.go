@@ -44,6 +44,9 @@ func TestACursorIsSetAndReset(t *testing.T) {
 	if err != nil || len(moves) != 2 || moves[0].Value != "" || moves[1].Value != "2026-10-20T00:00:00Z" {
 		t.Errorf("history: %+v, %v", moves, err)
 	}
+	if n := i.count(`SELECT count(*) FROM leat.audit WHERE action = 'cursor' AND subject = 'shop' AND (detail ->> 'value' = '2026-10-20T00:00:00Z' OR detail ->> 'value' IS NULL)`); n != 2 {
+		t.Errorf("%d entries in audit, want 2", n)
+	}
 }
 
 func TestAWrongCursorSaysWhatIsAllowed(t *testing.T) {

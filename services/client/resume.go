@@ -11,6 +11,7 @@ import (
 	"github.com/leatflow/leat/pkg/event"
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/rabbit"
+	"github.com/leatflow/leat/services/audit"
 	"github.com/leatflow/leat/services/fetch"
 )
 
@@ -72,8 +73,11 @@ func (c *Client) reopen(ctx context.Context, job string) (slices int, err error)
 			UPDATE ledger l SET state = 'started', starts = 0 FROM missing m
 			WHERE l.stage = m.stage AND l.message_id = m.cause AND l.state = 'done' AND l.stage = $2
 			AND NOT EXISTS (SELECT 1 FROM jsonb_array_elements(l.outputs) AS o WHERE o ->> 'id' = m.id)`, job, fetch.Name)
+		if err != nil {
+			return err
+		}
 		slices = int(tag.RowsAffected())
-		return err
+		return audit.Record(ctx, tx, audit.Entry{By: c.by, Action: audit.Resume, Subject: job, Why: "messages were lost", Detail: map[string]any{"slices": slices}})
 	})
 	return slices, err
 }
