@@ -227,7 +227,7 @@ func TestNoMoreThanSoManyAtTheSameTime(t *testing.T) {
 	b.serve(server)
 	b.source("rate: {concurrency: 2}", "report: {path: '/r?d={from}', slice: 1d, lookback: 12d}")
 	start(b, 3, 2, b.slicesOf(backfill)...).wait()
-	if most != 2 {
+	if most > 2 {
 		t.Errorf("%d requests ran at the same time", most)
 	}
 	if got := b.text(`SELECT count(*)::text FROM budget_leases`); got != "0" {
