@@ -157,7 +157,7 @@ func (h *harness) sleeper(ctx context.Context, r *rand.Rand) error {
 func (h *harness) oldSession(ctx context.Context, r *rand.Rand) error {
 	stage := stages[1+r.IntN(len(stages)-1)]
 	return h.onWorker(r, stage, func(w *worker) error {
-		well, err := w.links["postgres"].poison("latency", "upstream", fmt.Sprintf(`{"latency":%d}`, 300+r.IntN(700)))
+		well, err := w.links["postgres"].poison("latency", "upstream", fmt.Sprintf(`{"latency":%d}`, 1000+r.IntN(1000)))
 		if err != nil {
 			return errNot // it is slow already
 		}
@@ -165,7 +165,7 @@ func (h *harness) oldSession(ctx context.Context, r *rand.Rand) error {
 		pause(ctx, between(r, 500*time.Millisecond, 2*time.Second))
 		w.links["rabbitmq"].Stop()
 		err = w.links["rabbitmq"].Start()
-		pause(ctx, between(r, 5*time.Second, 12*time.Second))
+		pause(ctx, between(r, 7*time.Second, 14*time.Second))
 		w.signal(syscall.SIGKILL)
 		return err
 	})

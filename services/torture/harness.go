@@ -167,18 +167,25 @@ func (h *harness) random(purpose string, n int) *rand.Rand {
 	return rand.New(rand.NewPCG(h.seed, hash+uint64(n)))
 }
 
+// longest is how long a round may take to get to its faults: those that last to
+// its end may leave none to break.
+const longest = 4 * time.Minute
+
 // oneRound breaks what it can while jobs run, lets all settle, and compares.
 func (h *harness) oneRound(ctx context.Context, n int) error {
 	h.closing.Store(false)
 	h.mu.Lock()
 	h.injected, h.held, h.robbed, h.jobs = 0, 0, false, map[string]pipeline.Envelope{}
 	h.mu.Unlock()
+	began := time.Now()
 	faults, stop := context.WithCancel(ctx)
 	var lanes sync.WaitGroup
 	for _, lane := range []string{"process", "network", "server"} {
 		lanes.Go(func() { h.lane(faults, lane, h.random(lane, n)) })
 	}
-	err := h.load(ctx, h.random("load", n), func() bool { return h.faultsSoFar() < h.round && h.failure() == nil })
+	err := h.load(ctx, h.random("load", n), func() bool {
+		return h.faultsSoFar() < h.round && time.Since(began) < longest && h.failure() == nil
+	})
 	stop()
 	lanes.Wait()
 	if err = errors.Join(err, h.failure()); err != nil {
