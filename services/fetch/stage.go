@@ -71,15 +71,15 @@ func (s *Stage) job(ctx context.Context, d pipeline.Delivery) ([]pipeline.Envelo
 	if err != nil {
 		return nil, pipeline.Permanent(err)
 	}
+	sender := ""
 	if d.Job == "" {
-		if id := senderID(j, d.Envelope); id != "" {
-			d.Job = JobID(j.Source, id)
-			if err := insertJob(ctx, s.DB, d.Job, id, j, d.Body); err != nil {
-				return nil, err
-			}
-		} else {
-			return s.name(ctx, d, j)
+		if sender = senderID(j, d.Envelope); sender == "" {
+			return s.name(d, j), nil
 		}
+		d.Job = JobID(j.Source, sender)
+	}
+	if err := insertJob(ctx, s.DB, d.Job, sender, j, d.Body); err != nil {
+		return nil, err
 	}
 	d.ID, d.Priority = d.Job, j.Priority()
 	return s.plan(ctx, d, j)
@@ -104,17 +104,16 @@ func JobID(sourceName, id string) string {
 	return uuid.NewSHA1(namespace, []byte(sourceName+"\x00"+id)).String()
 }
 
-// name gives a job without an id one, before any work: its row is committed and
-// the message put back with the id. A crash before the original is acknowledged
-// doubles the job, and the double finds nothing changed.
-func (s *Stage) name(ctx context.Context, d pipeline.Delivery, j Job) ([]pipeline.Envelope, error) {
+// name gives a job without an id one, before any work: the message is put back
+// with the id. It has a row only when it comes with that id, for whoever could not
+// put it back names it anew: a row of the first name would never end. A crash
+// before the original is acknowledged doubles the job, and the double finds
+// nothing changed.
+func (s *Stage) name(d pipeline.Delivery, j Job) []pipeline.Envelope {
 	again := d.Envelope
 	again.Job = uuid.Must(uuid.NewV7()).String()
 	again.ID, again.Queue, again.Priority = again.Job, s.Self, j.Priority()
-	if err := insertJob(ctx, s.DB, again.Job, "", j, d.Body); err != nil {
-		return nil, err
-	}
-	return []pipeline.Envelope{again}, nil
+	return []pipeline.Envelope{again}
 }
 
 // plan cuts a job into slices, under the source file as it is now.
