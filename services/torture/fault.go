@@ -49,7 +49,7 @@ func (h *harness) lane(ctx context.Context, name string, r *rand.Rand) {
 				return
 			}
 		}
-		pause(ctx, between(r, 0, 300*time.Millisecond))
+		pause(ctx, max(h.pace, between(r, 0, 300*time.Millisecond)))
 	}
 }
 

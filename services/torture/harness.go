@@ -62,6 +62,13 @@ func run(ctx context.Context, p plan, out io.Writer) (err error) {
 	watching, stop := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { h.watch(watching) })
+	if h.samples != "" {
+		watch.Go(func() {
+			if err := h.sampling(watching); err != nil {
+				fmt.Fprintln(out, "samples:", err)
+			}
+		})
+	}
 	defer watch.Wait()
 	defer stop()
 	for n := 1; h.goesOn(ctx); n++ {

@@ -27,13 +27,15 @@ func main() {
 type plan struct {
 	seed    uint64
 	minutes float64
-	faults  int    // after so many it ends; 0: when the minutes are over
-	round   int    // faults before all is compared
-	each    int    // workers of each stage
-	bin     string // folder of the workers
-	sources string // folder of the shipped sources
-	stack   string // scripts/stack, which stops and starts the servers; "": they are left alone
-	only    string // kinds of faults, with commas between; "": all
+	faults  int           // after so many it ends; 0: when the minutes are over
+	round   int           // faults before all is compared
+	each    int           // workers of each stage
+	bin     string        // folder of the workers
+	sources string        // folder of the shipped sources
+	stack   string        // scripts/stack, which stops and starts the servers; "": they are left alone
+	only    string        // kinds of faults, with commas between; "": all
+	pace    time.Duration // between two faults of a lane; 0: as they come
+	samples string        // file.csv for what the workers take up, and file.svg for its picture; "": none
 	verbose bool
 }
 
@@ -49,6 +51,8 @@ func command(ctx context.Context, args []string) error {
 	fs.StringVar(&p.sources, "sources", "config/sources", "`folder` of the shipped sources")
 	fs.StringVar(&p.stack, "stack", "", "`scripts/stack` whose servers may be stopped, frozen and killed; without it they are left alone")
 	fs.StringVar(&p.only, "only", "", "`kinds` of faults, with commas between: "+strings.Join(kinds(), ","))
+	fs.DurationVar(&p.pace, "pace", 0, "`time` between two faults of a lane; 0: as they come")
+	fs.StringVar(&p.samples, "samples", "", "`file.csv` for the memory and goroutines of the workers; a picture, file.svg, is put beside it")
 	fs.BoolVar(&p.verbose, "verbose", false, "print each fault")
 	switch err := fs.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):

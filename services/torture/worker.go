@@ -21,6 +21,7 @@ type worker struct {
 	path        string
 	env         []string
 	log         *os.File
+	http        string // where it says what it takes up; "off": nowhere
 	links       map[string]link
 
 	mu      sync.Mutex
@@ -41,7 +42,14 @@ func (h *harness) newWorker(stage string, n int, folder string, env []string) (*
 		stage: stage, name: fmt.Sprintf("%s-%d", stage, n), path: filepath.Join(h.bin, "leat-"+stage),
 		env: append(os.Environ(), env...), over: make(chan struct{}),
 	}
-	w.env = append(w.env, "LEAT_HTTP_LISTEN=off", "LEAT_LOG_LEVEL=warn", "LEAT_ROLLUP_WITHIN=2s",
+	w.http = "off"
+	if h.samples != "" {
+		var err error
+		if w.http, err = freeAddress(); err != nil {
+			return nil, err
+		}
+	}
+	w.env = append(w.env, "LEAT_HTTP_LISTEN="+w.http, "LEAT_LOG_LEVEL=warn", "LEAT_ROLLUP_WITHIN=2s",
 		"LEAT_FETCH_MAX_ATTEMPTS=50") // sources that lie cost attempts, and more of them than in life
 	var err error
 	w.log, err = os.OpenFile(filepath.Join(folder, w.name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
