@@ -38,7 +38,7 @@ func startWorkers(ctx context.Context, l *site, bin string, count map[string]int
 	env = append(l.Env(), env...)
 	for _, stage := range stages {
 		for n := range count[stage] {
-			listen, err := freeAddress()
+			listen, err := lab.FreeAddress()
 			if err != nil {
 				return w, err
 			}

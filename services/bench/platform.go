@@ -41,7 +41,7 @@ func report(size string) platformFlags {
 
 // newPlatform starts a platform.
 func newPlatform(ctx context.Context, bin, folder string, f platformFlags) (*platform, error) {
-	listen, err := freeAddress()
+	listen, err := lab.FreeAddress()
 	if err != nil {
 		return nil, err
 	}

@@ -91,15 +91,6 @@ func stopAll(all []*process) error {
 	return errors.Join(failed...)
 }
 
-// freeAddress returns an address of loopback that nobody listens on.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
-}
-
 // awaitListener waits until the process takes connections.
 func (p *process) awaitListener(ctx context.Context) error {
 	for {

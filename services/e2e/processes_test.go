@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -291,12 +290,7 @@ func servePlatform(t *testing.T, size string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := port.Addr().String()
-	_ = port.Close()
+	address := freePort(t)
 	cmd := exec.Command(filepath.Join(folder, "leat-demosource"), "--listen", address, "--size", size, "--now", "2026-03-15T12:00:00Z")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

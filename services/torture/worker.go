@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/leatflow/leat/services/lab"
 )
 
 var stages = []string{"fetch", "delta", "annotate", "rollup"}
@@ -45,7 +47,7 @@ func (h *harness) newWorker(stage string, n int, folder string, env []string) (*
 	w.http = "off"
 	if h.samples != "" {
 		var err error
-		if w.http, err = freeAddress(); err != nil {
+		if w.http, err = lab.FreeAddress(); err != nil {
 			return nil, err
 		}
 	}
