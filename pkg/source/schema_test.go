@@ -7,6 +7,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -173,16 +174,13 @@ func (s *schema) of(t reflect.Type) object {
 
 func (s *schema) structure(t reflect.Type) object {
 	properties := object{}
-	for i := range t.NumField() {
-		key := t.Field(i).Tag.Get("yaml")
+	for field := range t.Fields() {
+		key := field.Tag.Get("yaml")
 		if key == "" || key == "-" {
 			continue
 		}
 		name := t.Name() + "." + key
-		property := object{}
-		for k, v := range s.of(t.Field(i).Type) {
-			property[k] = v
-		}
+		property := maps.Clone(s.of(field.Type))
 		if words := choices[name]; words != nil {
 			property = object{"enum": words}
 		}

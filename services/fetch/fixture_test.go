@@ -35,7 +35,6 @@ type bench struct {
 	answer   func(w http.ResponseWriter, r *http.Request)
 	requests []string
 	sink     *sink
-	http     *httptest.Server // the source
 }
 
 func newBench(t testing.TB) *bench {

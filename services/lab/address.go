@@ -15,7 +15,7 @@ func FreeAddress() (string, error) {
 	const tries = 100
 	for range tries {
 		address := fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort))
-		if l, err := net.Listen("tcp", address); err == nil { //nolint:noctx // it is closed at once
+		if l, err := net.Listen("tcp", address); err == nil {
 			return address, l.Close()
 		}
 	}
