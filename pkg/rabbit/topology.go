@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -48,8 +49,8 @@ type queue struct {
 	args amqp.Table
 }
 
-// queues is the topology, written down once.
-func queues() []queue {
+// queues is the topology, written down once, for a broker of a version.
+func queues(version string) []queue {
 	safe := func(args amqp.Table) amqp.Table {
 		args[amqp.QueueTypeArg] = amqp.QueueTypeQuorum
 		args["x-dead-letter-exchange"] = Exchange
@@ -65,9 +66,21 @@ func queues() []queue {
 		all = append(all, queue{waitName(wait), safe(amqp.Table{"x-message-ttl": wait.Milliseconds()})})
 	}
 	return append(all,
-		queue{Dead, amqp.Table{amqp.QueueTypeArg: amqp.QueueTypeQuorum, "x-delivery-limit": -1}},
+		queue{Dead, unlimited(version)},
 		queue{Feed, amqp.Table{amqp.QueueTypeArg: amqp.QueueTypeStream, "x-max-age": "7D", "x-max-length-bytes": int64(2 << 30)}},
 	)
+}
+
+// unlimited are the arguments of a queue whose messages may come back however
+// often: people look at dead letters, and put them back. From 4.0 on there is a
+// limit unless it is said to be -1. Before, there is none unless one is said, and
+// -1 is one that every message is above: it would be dropped when it comes back.
+func unlimited(version string) amqp.Table {
+	args := amqp.Table{amqp.QueueTypeArg: amqp.QueueTypeQuorum}
+	if !strings.HasPrefix(version, "3.") {
+		args["x-delivery-limit"] = -1
+	}
+	return args
 }
 
 // Declare makes the exchanges and queues that are missing. A queue that exists
@@ -79,14 +92,15 @@ func Declare(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer s.close()
-	return s.within(ctx, func() error { return declare(s.channel) })
+	version, _ := s.conn.Properties["version"].(string)
+	return s.within(ctx, func() error { return declare(s.channel, version) })
 }
 
 // ErrMayNotConfigure says that the broker's user may not declare queues: let
 // one that may run `leat migrate`.
 var ErrMayNotConfigure = errors.New("this RabbitMQ user may not declare queues: run `leat migrate` as one that may")
 
-func declare(ch *amqp.Channel) error {
+func declare(ch *amqp.Channel, version string) error {
 	err := ch.ExchangeDeclare(Exchange, amqp.ExchangeDirect, true, false, false, false, nil)
 	for _, wait := range pipeline.Waits {
 		if err == nil {
@@ -96,7 +110,7 @@ func declare(ch *amqp.Channel) error {
 	if err != nil {
 		return explain("exchange", err)
 	}
-	for _, q := range queues() {
+	for _, q := range queues(version) {
 		if _, err := ch.QueueDeclare(q.name, true, false, false, false, q.args); err != nil {
 			return explain("queue "+q.name, err)
 		}
@@ -110,7 +124,7 @@ func declare(ch *amqp.Channel) error {
 // Queues returns the names of all queues.
 func Queues() []string {
 	var names []string
-	for _, q := range queues() {
+	for _, q := range queues("") {
 		names = append(names, q.name)
 	}
 	return names
