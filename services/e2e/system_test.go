@@ -53,6 +53,7 @@ func newSystem(t *testing.T) *system {
 	cfg.Postgres.URL, cfg.RabbitMQ.URL = pipetest.Postgres(t), pipetest.Rabbit(t)
 	cfg.MongoDB.URL, cfg.MongoDB.Database = pipetest.Mongo(t)
 	cfg.Sources, cfg.Archive = t.TempDir(), t.TempDir()
+	cfg.RabbitMQ.ManagementURL = os.Getenv("LEAT_RABBITMQ_MANAGEMENT_URL")
 	cfg.HTTP.Listen, cfg.Console.Listen = "off", "off"
 	cfg.Fetch.AllowNetworks = []string{"127.0.0.1"} // where the sources of tests are
 

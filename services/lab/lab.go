@@ -80,6 +80,7 @@ func New(ctx context.Context, s Servers, prefix string, write func(folder string
 // make makes the places on the servers, with their tables, queues and indexes.
 func (l *Lab) make(ctx context.Context) (err error) {
 	l.Cfg.MongoDB.URL, l.Cfg.MongoDB.Database = l.Servers.Mongo, l.Name
+	l.Cfg.RabbitMQ.ManagementURL = l.Servers.Manage
 	if l.Cfg.Postgres.URL, err = withPath(l.Servers.Postgres, l.Name); err != nil {
 		return err
 	}
