@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -33,6 +34,9 @@ func (h *harness) sampling(ctx context.Context) error {
 			}
 		}
 	}
+	if len(all) == 0 {
+		return errors.New("no worker said what it takes up")
+	}
 	var csv strings.Builder
 	csv.WriteString("seconds,worker,resident_mb,goroutines\n")
 	for _, s := range all {
@@ -56,8 +60,9 @@ func (s *sample) read(ctx context.Context, address string) error {
 	}
 	defer response.Body.Close() //nolint:errcheck // it was read
 	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
-		name, text, _ := strings.Cut(lines.Text(), " ")
-		value, err := strconv.ParseFloat(text, 64)
+		line := lines.Text() // go_goroutines{service="leat-delta"} 22
+		name := line[:max(strings.IndexAny(line, "{ "), 0)]
+		value, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
 		switch {
 		case err != nil:
 		case name == "go_goroutines":
