@@ -30,6 +30,7 @@ import (
 	"github.com/leatflow/leat/pkg/postgres"
 	"github.com/leatflow/leat/pkg/rabbit"
 	"github.com/leatflow/leat/services/fetch"
+	"github.com/leatflow/leat/services/lab"
 	"github.com/leatflow/leat/services/schema"
 	"github.com/leatflow/leat/services/settings"
 	"github.com/leatflow/leat/services/workers"
@@ -232,7 +233,7 @@ func (s *system) documentLines(source string) []string {
 	s.t.Helper()
 	var lines []string
 	for _, d := range s.documents(source) {
-		text, err := json.Marshal(sorted(d))
+		text, err := json.Marshal(lab.Sorted(d))
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -240,30 +241,6 @@ func (s *system) documentLines(source string) []string {
 	}
 	slices.Sort(lines)
 	return lines
-}
-
-// sorted makes maps of documents, whose names json.Marshal sorts: the days of a
-// document stand in the order in which they were first written.
-func sorted(v any) any {
-	switch v := v.(type) {
-	case bson.M:
-		m := map[string]any{}
-		for name, e := range v {
-			m[name] = sorted(e)
-		}
-		return m
-	case bson.D:
-		m := map[string]any{}
-		for _, e := range v {
-			m[e.Key] = sorted(e.Value)
-		}
-		return m
-	case bson.A:
-		for i := range v {
-			v[i] = sorted(v[i])
-		}
-	}
-	return v
 }
 
 // take takes n messages out of a queue.

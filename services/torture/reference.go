@@ -173,35 +173,11 @@ func documents(ctx context.Context, l *lab.Lab, source string) (lines []string, 
 	}
 	for _, d := range all {
 		delete(d, "rev")
-		text, err := json.Marshal(sorted(d))
+		text, err := json.Marshal(lab.Sorted(d))
 		if err != nil {
 			return nil, err
 		}
 		lines = append(lines, "document "+source+" "+string(text))
 	}
 	return lines, nil
-}
-
-// sorted makes maps of documents, whose names json.Marshal sorts: the days of a
-// document stand in the order in which they were first written.
-func sorted(v any) any {
-	switch v := v.(type) {
-	case bson.M:
-		m := map[string]any{}
-		for name, e := range v {
-			m[name] = sorted(e)
-		}
-		return m
-	case bson.D:
-		m := map[string]any{}
-		for _, e := range v {
-			m[e.Key] = sorted(e.Value)
-		}
-		return m
-	case bson.A:
-		for i := range v {
-			v[i] = sorted(v[i])
-		}
-	}
-	return v
 }
