@@ -29,14 +29,14 @@ GRANT SELECT, UPDATE (state, finished_at, error) ON leat.jobs TO leat_fetch, lea
 GRANT SELECT ON leat.source_versions TO leat_fetch, leat_delta, leat_annotate, leat_rollup;
 
 -- fetch: jobs and what the sources answered.
-GRANT INSERT, UPDATE (started_at) ON leat.jobs TO leat_fetch;
-GRANT INSERT, UPDATE (hash) ON leat.source_versions TO leat_fetch;
+GRANT INSERT, UPDATE (started_at, note) ON leat.jobs TO leat_fetch;
+GRANT INSERT, UPDATE (taken_at) ON leat.source_versions TO leat_fetch;
 GRANT SELECT, INSERT, UPDATE (broken) ON leat.answers TO leat_fetch;
 GRANT SELECT, INSERT, UPDATE ON leat.cursors TO leat_fetch;
 GRANT INSERT ON leat.rejects TO leat_fetch;
 GRANT SELECT, INSERT, DELETE ON leat.cursor_history TO leat_fetch;
 GRANT SELECT, INSERT, UPDATE ON leat.tokens, leat.budgets TO leat_fetch; -- the tokens are secrets: nobody else reads them
-GRANT SELECT, INSERT, UPDATE, DELETE ON leat.requests, leat.budget_leases TO leat_fetch;
+GRANT SELECT, INSERT, UPDATE, DELETE ON leat.requests, leat.budget_leases, leat.source_problems TO leat_fetch;
 
 -- delta: objects and stats.
 GRANT SELECT, INSERT, UPDATE ON leat.objects TO leat_delta;

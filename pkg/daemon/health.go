@@ -25,6 +25,7 @@ const aliveTimeout = 3 * time.Second
 type Health struct {
 	mu       sync.Mutex
 	reports  map[string]error // nil: fine
+	notes    map[string]string
 	watches  map[string]*watch
 	stopping bool
 	changed  chan struct{} // holds one element after a report, for the one that reads it
@@ -42,6 +43,7 @@ var (
 func NewHealth() *Health {
 	return &Health{
 		reports: map[string]error{},
+		notes:   map[string]string{},
 		watches: map[string]*watch{},
 		changed: make(chan struct{}, 1),
 	}
@@ -68,6 +70,18 @@ func (h *Health) Set(component string, err error) {
 	defer h.mu.Unlock()
 	h.reports[component] = err
 	h.wake()
+}
+
+// Note says what is worth knowing of a component that is no reason not to be
+// ready; the empty text takes it back.
+func (h *Health) Note(component, text string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if text == "" {
+		delete(h.notes, component)
+		return
+	}
+	h.notes[component] = redact.Text(text)
 }
 
 // Watch asks alive whenever somebody wants to know whether the daemon is stuck.
@@ -186,10 +200,14 @@ func (h *Health) serveAlive(w http.ResponseWriter, r *http.Request) {
 
 func (h *Health) serveReady(w http.ResponseWriter, _ *http.Request) {
 	ready, reasons := h.Ready()
+	h.mu.Lock()
+	notes := maps.Clone(h.notes)
+	h.mu.Unlock()
 	writeReport(w, ready, struct {
 		Ready   bool              `json:"ready"`
 		Reasons map[string]string `json:"reasons"`
-	}{ready, reasons})
+		Notes   map[string]string `json:"notes,omitempty"`
+	}{ready, reasons, notes})
 }
 
 func writeReport(w http.ResponseWriter, ok bool, report any) {

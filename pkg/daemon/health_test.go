@@ -45,6 +45,10 @@ func TestReadiness(t *testing.T) {
 	want("when one that nobody expected is not fine", 503, `{"ready":false,"reasons":{"mongodb":"dial mongodb://u:xxxxx@h: refused"}}`)
 	h.Set("mongodb", nil)
 	want("when it is fine again", 200, `{"ready":true,"reasons":{}}`)
+	h.Note("sources", "ads.yaml is broken, postgres://u:s3cret@h too")
+	want("with a note", 200, `{"ready":true,"reasons":{},"notes":{"sources":"ads.yaml is broken, postgres://u:xxxxx@h too"}}`)
+	h.Note("sources", "")
+	want("when that is over", 200, `{"ready":true,"reasons":{}}`)
 	h.stop()
 	want("when it stops", 503, `{"ready":false,"reasons":{"daemon":"stopping"}}`)
 }

@@ -42,7 +42,7 @@ func parse(text []byte, tables tableReader) (*Source, error) {
 		v.validate()
 		v.annotate(tables)
 	}
-	if err := d.problems.err(); err != nil {
+	if err := d.problems.Err(); err != nil {
 		return nil, err
 	}
 	s.Hash = version(s)
@@ -125,7 +125,7 @@ func Load(dir string) (map[string]*Source, error) {
 func loadFile(dir, file string) (*Source, error) {
 	text, err := os.ReadFile(filepath.Join(dir, file))
 	if err != nil {
-		return nil, fmt.Errorf("source %s: %w", file, err)
+		return nil, &Problem{File: file, Message: err.Error()}
 	}
 	s, err := parse(text, func(name string) ([]byte, error) {
 		return os.ReadFile(filepath.Join(dir, name+".csv"))

@@ -57,8 +57,34 @@ func (ps Problems) Unwrap() []error {
 	return errs
 }
 
-// err is nil when there is no problem.
-func (ps Problems) err() error {
+// Broken sorts what Load returned by the names of the sources whose files are
+// wrong. What is not of one file is not in it.
+func Broken(err error) map[string]Problems {
+	broken := map[string]Problems{}
+	for _, p := range flatten(err) {
+		name := strings.TrimSuffix(p.File, ".yaml")
+		broken[name] = append(broken[name], p)
+	}
+	return broken
+}
+
+// flatten returns the Problems of an error.
+func flatten(err error) Problems {
+	switch e := err.(type) { //nolint:errorlint // it takes apart what Load has joined
+	case *Problem:
+		return Problems{e}
+	case interface{ Unwrap() []error }:
+		var all Problems
+		for _, one := range e.Unwrap() {
+			all = append(all, flatten(one)...)
+		}
+		return all
+	}
+	return nil
+}
+
+// Err is nil when there is no problem, else the Problems in the order of the file.
+func (ps Problems) Err() error {
 	if len(ps) == 0 {
 		return nil
 	}

@@ -24,6 +24,7 @@ type Catalog struct {
 	db     *pgxpool.Pool
 	mu     sync.Mutex
 	byHash map[string]Version
+	taken  map[string]string // the hash that Put was given last, by source
 }
 
 // A Version is a source file as it was once.
@@ -33,13 +34,16 @@ type Version struct {
 }
 
 // New returns an empty catalog.
-func New(db *pgxpool.Pool) *Catalog { return &Catalog{db: db, byHash: map[string]Version{}} }
+func New(db *pgxpool.Pool) *Catalog {
+	return &Catalog{db: db, byHash: map[string]Version{}, taken: map[string]string{}}
+}
 
-// Put keeps a version. It is in the database when Put returns nil.
+// Put keeps a version that a job begins under. It is in the database when Put
+// returns nil, as the one that was taken up last.
 func (c *Catalog) Put(ctx context.Context, s *source.Source) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.byHash[s.Hash].Source != nil {
+	if c.taken[s.Name] == s.Hash {
 		return nil
 	}
 	tables := make(map[string]string, len(s.Tables))
@@ -48,13 +52,13 @@ func (c *Catalog) Put(ctx context.Context, s *source.Source) error {
 	}
 	v := Version{Source: s}
 	err := c.db.QueryRow(ctx, `
-		INSERT INTO source_versions (hash, source, text, tables) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (hash) DO UPDATE SET hash = excluded.hash
+		INSERT INTO source_versions (hash, source, text, tables, taken_at) VALUES ($1, $2, $3, $4, clock_timestamp())
+		ON CONFLICT (hash) DO UPDATE SET taken_at = excluded.taken_at
 		RETURNING at`, s.Hash, s.Name, string(s.Text), tables).Scan(&v.FirstUsed)
 	if err != nil {
 		return postgres.Classify(fmt.Errorf("keep version %s of source %s: %w", s.Hash, s.Name, err))
 	}
-	c.byHash[s.Hash] = v
+	c.byHash[s.Hash], c.taken[s.Name] = v, s.Hash
 	return nil
 }
 
@@ -96,6 +100,26 @@ func (c *Catalog) Latest(ctx context.Context, name string) (*source.Source, erro
 		return nil, postgres.Classify(fmt.Errorf("latest version of source %s: %w", name, err))
 	}
 	return c.Get(ctx, hash)
+}
+
+// Taken returns the version of a source that a job last began under after
+// another one, on any host; nil when there is none that this program can read.
+func (c *Catalog) Taken(ctx context.Context, name string) (*source.Source, error) {
+	var hash string
+	err := c.db.QueryRow(ctx, `
+		SELECT hash FROM source_versions WHERE source = $1
+		ORDER BY coalesce(taken_at, at) DESC LIMIT 1`, name).Scan(&hash)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, nil
+	case err != nil:
+		return nil, postgres.Classify(fmt.Errorf("last version of source %s: %w", name, err))
+	}
+	src, err := c.Get(ctx, hash)
+	if pipeline.IsPermanent(err) {
+		return nil, nil
+	}
+	return src, err
 }
 
 // A Use is a version and when it was first used.

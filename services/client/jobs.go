@@ -25,6 +25,7 @@ type JobRow struct {
 	StartedAt  *time.Time      `json:"started_at"`
 	FinishedAt *time.Time      `json:"finished_at"`
 	Error      string          `json:"error"`
+	Note       string          `json:"note,omitempty"` // what is worth knowing of how it ran
 }
 
 // States are the states of a job.
@@ -34,7 +35,7 @@ var States = []string{"queued", "running", "done", "incomplete", "failed", "canc
 func (j JobRow) Open() bool { return j.State == "queued" || j.State == "running" }
 
 const jobColumns = `id::text, coalesce(parent_id::text, ''), coalesce(sender_id, ''), source, mode, state, params, via,
-	created_at, started_at, finished_at, coalesce(error, '')`
+	created_at, started_at, finished_at, coalesce(error, ''), coalesce(note, '')`
 
 // A JobFilter says which jobs to list; what is empty does not filter.
 type JobFilter struct {

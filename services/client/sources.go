@@ -19,11 +19,11 @@ type SourceRow struct {
 	Kind     string   `json:"kind"` // of its stats
 	Types    []string `json:"types"`
 	Accounts []string `json:"accounts"`
-	Asks     string   `json:"asks"` // "" where a job names the url
+	Asks     string   `json:"asks"`              // "" where a job names the url
+	Problem  string   `json:"problem,omitempty"` // why the file cannot be used
 }
 
-// Sources lists the source files. The error says which are wrong; the others
-// are listed.
+// Sources lists the source files. The error says what is wrong with them.
 func Sources(folder string) ([]SourceRow, error) {
 	all, err := source.Load(folder)
 	rows := []SourceRow{}
@@ -38,6 +38,10 @@ func Sources(folder string) ([]SourceRow, error) {
 		}
 		rows = append(rows, row)
 	}
+	for name, problems := range source.Broken(err) {
+		rows = append(rows, SourceRow{Name: name, Types: []string{}, Accounts: []string{}, Problem: problems.Error()})
+	}
+	slices.SortFunc(rows, func(a, b SourceRow) int { return strings.Compare(a.Name, b.Name) })
 	return rows, err
 }
 
@@ -49,15 +53,13 @@ func FindSource(folder, name string) (*source.Source, error) {
 		return s, nil
 	case err != nil && all == nil:
 		return nil, err
-	case brokenFile(err, name+".yaml"):
-		return nil, fmt.Errorf("source: the file of %q is wrong: run `leat source lint`", name)
+	case source.Broken(err)[name] != nil:
+		return nil, fmt.Errorf("%w of %q is wrong (`leat source lint`)", errBroken, name)
 	}
 	return nil, fmt.Errorf("source: found %q; in %s there are %s", name, folder, orNone(sortedKeys(all)))
 }
 
-func brokenFile(err error, file string) bool {
-	return slices.ContainsFunc(problems(err), func(p Problem) bool { return p.File == file })
-}
+var errBroken = errors.New("source: the file")
 
 func orNone(names []string) string {
 	if len(names) == 0 {

@@ -23,8 +23,11 @@ func folder(t *testing.T) string {
 
 func TestSourcesListsTheGoodAndNamesTheBad(t *testing.T) {
 	rows, err := Sources(folder(t))
-	if len(rows) != 1 || rows[0].Name != "shop" || strings.Join(rows[0].Types, " ") != "shop item photo" {
+	if len(rows) != 3 || rows[2].Name != "shop" || strings.Join(rows[2].Types, " ") != "shop item photo" || rows[2].Problem != "" {
 		t.Errorf("rows %+v, want shop with its types", rows)
+	}
+	if rows[0].Name != "bad" || !strings.Contains(rows[0].Problem, "eech") {
+		t.Errorf("rows %+v, want bad with what is wrong", rows)
 	}
 	if err == nil || !strings.Contains(err.Error(), "bad.yaml:3") || !strings.Contains(err.Error(), "other.yaml") {
 		t.Errorf("error %v, want the places of what is wrong", err)

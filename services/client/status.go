@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -26,6 +27,7 @@ type Status struct {
 	Waiting     *int64   `json:"waiting"`            // messages that are put back for later
 	Jobs        []JobRow `json:"jobs"`               // open ones, the newest first; null when PostgreSQL does not say
 	Dirty       *Dirty   `json:"dirty"`
+	Broken      []Broken `json:"broken"` // source files, as fetch sees them; null when PostgreSQL does not say
 }
 
 // Up reports whether all servers answer.
@@ -47,6 +49,15 @@ type Queue struct {
 	Ready     int64  `json:"ready"`
 	Unacked   int64  `json:"unacked"`
 	Consumers int64  `json:"consumers"`
+}
+
+// A Broken is a source file that is wrong on a host of fetch. Its jobs go on
+// under the version that was used last, if there is one.
+type Broken struct {
+	Source  string    `json:"source"` // "*": the folder as a whole
+	Host    string    `json:"host"`
+	Problem string    `json:"problem"`
+	Since   time.Time `json:"since"`
 }
 
 // Dirty is what rollup has still to write.
@@ -109,8 +120,28 @@ func (c *Client) askPostgres(ctx context.Context, s *Status) (version string, er
 	if err := c.db.QueryRow(ctx, `SELECT count(*) FROM dead_letters WHERE state = 'dead'`).Scan(&filed); err != nil {
 		return version, err
 	}
-	s.Jobs, s.Dirty, s.Filed = jobs, &d, &filed
+	broken, err := c.broken(ctx)
+	if err != nil {
+		return version, err
+	}
+	s.Jobs, s.Dirty, s.Filed, s.Broken = jobs, &d, &filed, broken
 	return version, nil
+}
+
+// broken returns the broken source files of the hosts that said so just now: a
+// host that is gone no longer says anything.
+func (c *Client) broken(ctx context.Context) ([]Broken, error) {
+	rows, err := c.db.Query(ctx, `
+		SELECT source, host, problem, since FROM source_problems
+		WHERE seen_at > now() - interval '5 minutes' ORDER BY source, host`)
+	if err != nil {
+		return nil, err
+	}
+	broken, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Broken])
+	if broken == nil {
+		broken = []Broken{}
+	}
+	return broken, err
 }
 
 func (c *Client) openJobs(ctx context.Context) ([]JobRow, error) {

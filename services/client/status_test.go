@@ -76,3 +76,13 @@ func TestMigrateWaitsForServers(t *testing.T) {
 		t.Errorf("%v, notes %q; want to be told once of the waiting, and then an error", err, notes)
 	}
 }
+
+// What a host that is gone said last does not stand for ever.
+func TestStatusNamesBrokenSourceFiles(t *testing.T) {
+	i := withJobs(t)
+	i.exec(`INSERT INTO source_problems (source, host, problem, seen_at) VALUES
+		('shop', 'fetch1', 'shop.yaml:2:1: recrods: unknown', now()), ('shop', 'gone', 'shop.yaml:1:1: old', now() - interval '1 hour')`)
+	if s := i.Status(t.Context()); len(s.Broken) != 1 || s.Broken[0].Host != "fetch1" || s.Broken[0].Source != "shop" {
+		t.Errorf("broken %+v", s.Broken)
+	}
+}

@@ -25,6 +25,7 @@ type Submission struct {
 	SenderID string          `json:"sender_id"` // what this message calls it; the same again is the same job
 	Source   string          `json:"source"`
 	Body     json.RawMessage `json:"params"`
+	Note     string          `json:"note,omitempty"` // what the sender should know
 
 	envelope pipeline.Envelope
 }
@@ -36,10 +37,11 @@ func (c *Client) Prepare(body []byte, now time.Time) (Submission, error) {
 	if err != nil {
 		return Submission{}, err
 	}
-	if err := checkSource(c.cfg.Sources, job, now); err != nil {
+	note, err := checkSource(c.cfg.Sources, job, now)
+	if err != nil {
 		return Submission{}, err
 	}
-	s := Submission{SenderID: job.ID, Source: job.Source, Body: body}
+	s := Submission{SenderID: job.ID, Source: job.Source, Body: body, Note: note}
 	if s.SenderID == "" {
 		s.SenderID = uuid.Must(uuid.NewV7()).String()
 	}
@@ -50,16 +52,19 @@ func (c *Client) Prepare(body []byte, now time.Time) (Submission, error) {
 	return s, nil
 }
 
-func checkSource(folder string, job fetch.Job, now time.Time) error {
+func checkSource(folder string, job fetch.Job, now time.Time) (note string, err error) {
 	if _, err := os.ReadDir(folder); err != nil {
-		return nil //nolint:nilerr // the sources are with fetch, on another host perhaps: it will say
+		return "", nil //nolint:nilerr // the sources are with fetch, on another host perhaps: it will say
 	}
 	src, err := FindSource(folder, job.Source)
-	if err != nil {
-		return err
+	switch {
+	case errors.Is(err, errBroken):
+		return err.Error() + ": fetch takes the version that was used last, if there is one", nil
+	case err != nil:
+		return "", err
 	}
 	_, err = fetch.Plan(job, src, fetch.Cursors{}, now)
-	return err
+	return "", err
 }
 
 // ErrNotRecorded says that something was done, and is not in audit.

@@ -2,6 +2,8 @@ package client
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +93,12 @@ func TestPrepareRefusesWhatFetchWould(t *testing.T) {
 		if _, err := i.Prepare([]byte(body), time.Now()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want an error with %q", body, err, want)
 		}
+	}
+	if err := os.WriteFile(filepath.Join(i.cfg.Sources, "late.yaml"), []byte("source: late\nrecords: 3\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := i.Prepare([]byte(`{"source":"late"}`), time.Now()); err != nil || !strings.Contains(s.Note, "leat source lint") {
+		t.Errorf("of a broken file: %q, %v; fetch may have its last version", s.Note, err)
 	}
 	i.cfg.Sources = "/nowhere"
 	if _, err := i.Prepare([]byte(`{"source":"shpo"}`), time.Now()); err != nil {

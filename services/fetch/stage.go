@@ -20,7 +20,6 @@ import (
 	"github.com/leatflow/leat/pkg/outbound"
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/postgres"
-	"github.com/leatflow/leat/pkg/source"
 	"github.com/leatflow/leat/services/catalog"
 )
 
@@ -44,7 +43,11 @@ type Stage struct {
 	Count   func(what string, n int) // told of what was committed; nil: nobody
 	Log     *zap.Logger
 
+	Host   string                  // whose folder it is, where there are several
+	Broken func(map[string]string) // told what is wrong with source files, by source; nil: nobody
+
 	tokens tokens
+	files  files
 	pacing atomic.Int32 // slices that may be waiting for their budget
 }
 
@@ -118,7 +121,7 @@ func (s *Stage) name(d pipeline.Delivery, j Job) []pipeline.Envelope {
 
 // plan cuts a job into slices, under the source file as it is now.
 func (s *Stage) plan(ctx context.Context, d pipeline.Delivery, j Job) ([]pipeline.Envelope, error) {
-	src, err := s.load(ctx, j.Source)
+	src, note, err := s.load(ctx, j.Source)
 	if err != nil {
 		return nil, err
 	}
@@ -143,19 +146,6 @@ func (s *Stage) plan(ctx context.Context, d pipeline.Delivery, j Job) ([]pipelin
 			}
 			result.Outputs = append(result.Outputs, out)
 		}
-		return []postgres.Result{result}, startJob(ctx, tx, d.Job)
+		return []postgres.Result{result}, startJob(ctx, tx, d.Job, note)
 	})
-}
-
-// load reads the source file as it is now and keeps its version.
-func (s *Stage) load(ctx context.Context, name string) (*source.Source, error) {
-	all, err := source.Load(s.Folder)
-	src := all[name]
-	switch {
-	case src == nil && err != nil:
-		return nil, pipeline.Permanent(fmt.Errorf("source: %q cannot be used: %w", name, err))
-	case src == nil:
-		return nil, pipeline.Permanent(fmt.Errorf("source: found %q; there are %s", name, names(all)))
-	}
-	return src, s.Sources.Put(ctx, src)
 }

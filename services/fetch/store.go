@@ -56,10 +56,11 @@ func insertJob(ctx context.Context, db *pgxpool.Pool, id, sender string, j Job, 
 	return nil
 }
 
-func startJob(ctx context.Context, tx pgx.Tx, id string) error {
+// startJob has a job run, and says what is worth knowing of that, if anything.
+func startJob(ctx context.Context, tx pgx.Tx, id, note string) error {
 	_, err := tx.Exec(ctx, `
-		UPDATE jobs SET state = 'running', started_at = coalesce(started_at, now()), finished_at = NULL, error = NULL
-		WHERE id = $1 AND state IN ('queued', 'failed')`, id)
+		UPDATE jobs SET state = 'running', started_at = coalesce(started_at, now()), finished_at = NULL, error = NULL, note = nullif($2, '')
+		WHERE id = $1 AND state IN ('queued', 'failed')`, id, note)
 	return err
 }
 
@@ -148,6 +149,28 @@ func insertRejects(ctx context.Context, db *pgxpool.Pool, job string, n int, nam
 		ON CONFLICT DO NOTHING`, job, n, name, positions, reasons, records)
 	if err != nil {
 		return postgres.Classify(fmt.Errorf("keep rejects: %w", err))
+	}
+	return nil
+}
+
+// keepBroken has PostgreSQL say which source files of a host are broken, and that
+// this was so just now.
+func keepBroken(ctx context.Context, db *pgxpool.Pool, host string, broken map[string]string) error {
+	names := slices.AppendSeq([]string{}, maps.Keys(broken))
+	problems := make([]string, len(names))
+	for i, name := range names {
+		problems[i] = broken[name]
+	}
+	_, err := db.Exec(ctx, `
+		WITH sound AS (
+			DELETE FROM source_problems WHERE host = $1 AND source <> ALL($2)
+		)
+		INSERT INTO source_problems AS p (host, source, problem)
+		SELECT $1, b.* FROM unnest($2::text[], $3::text[]) AS b
+		ON CONFLICT (source, host) DO UPDATE SET problem = excluded.problem, seen_at = now(),
+			since = CASE WHEN p.problem = excluded.problem THEN p.since ELSE now() END`, host, names, problems)
+	if err != nil {
+		return postgres.Classify(fmt.Errorf("keep what is wrong with source files: %w", err))
 	}
 	return nil
 }

@@ -44,9 +44,12 @@ func Fetch(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) error {
 		DB: s.db, Sources: s.sources, Archive: fetch.Archive{Folder: cfg.Archive}, Sink: s.broker,
 		Folder: cfg.Sources, Files: cfg.Fetch.Files, Guard: guard, MaxSize: cfg.Fetch.MaxSizeMiB << 20,
 		Slots: cfg.Fetch.Slots, Self: rabbit.Fetch, Next: rabbit.Delta, Count: metrics.Count, Log: d.Log,
+		Host: hostname(), Broken: brokenSources(d),
 	}
 	ledger := fetch.Ledger{Ledger: postgres.Ledger{DB: s.db, Stage: fetch.Name}}
-	return s.run(ctx, worker{fetch.Name, rabbit.Fetch, rabbit.Dead, stage, ledger, metrics})
+	return s.run(ctx, worker{
+		stage: fetch.Name, queue: rabbit.Fetch, dead: rabbit.Dead, handler: stage, ledger: ledger, metrics: metrics, beside: stage.Watch,
+	})
 }
 
 // Delta runs a delta worker until ctx is cancelled.
@@ -58,7 +61,7 @@ func Delta(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) error {
 	defer s.close()
 	metrics := newMetrics(d.Metrics, delta.Name)
 	stage := &delta.Stage{DB: s.db, Sources: s.sources, Next: rabbit.Annotate, Count: metrics.Count}
-	return s.run(ctx, worker{delta.Name, rabbit.Delta, rabbit.Dead, stage, postgres.Ledger{DB: s.db, Stage: delta.Name}, metrics})
+	return s.run(ctx, worker{stage: delta.Name, queue: rabbit.Delta, dead: rabbit.Dead, handler: stage, ledger: postgres.Ledger{DB: s.db, Stage: delta.Name}, metrics: metrics})
 }
 
 // Annotate runs an annotate worker until ctx is cancelled.
@@ -70,7 +73,7 @@ func Annotate(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) erro
 	defer s.close()
 	metrics := newMetrics(d.Metrics, annotate.Name)
 	stage := &annotate.Stage{DB: s.db, Sources: s.sources, Self: rabbit.Annotate, Next: rabbit.Rollup, Count: metrics.Count, Log: d.Log}
-	return s.run(ctx, worker{annotate.Name, rabbit.Annotate, rabbit.Dead, stage, postgres.Ledger{DB: s.db, Stage: annotate.Name}, metrics})
+	return s.run(ctx, worker{stage: annotate.Name, queue: rabbit.Annotate, dead: rabbit.Dead, handler: stage, ledger: postgres.Ledger{DB: s.db, Stage: annotate.Name}, metrics: metrics})
 }
 
 // Rollup runs a rollup worker until ctx is cancelled.
@@ -88,7 +91,7 @@ func Rollup(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) error 
 		Config: cfg.Rollup.Writing, DB: s.db, Mongo: s.mongo, Sources: s.sources, Sink: s.broker,
 		Feed: rabbit.Feed, Dead: rabbit.Dead, Count: metrics.Count, Log: d.Log,
 	}
-	return s.run(ctx, worker{rollup.Name, rabbit.Rollup, rabbit.Dead, stage, postgres.Ledger{DB: s.db, Stage: rollup.Name}, metrics})
+	return s.run(ctx, worker{stage: rollup.Name, queue: rabbit.Rollup, dead: rabbit.Dead, handler: stage, ledger: postgres.Ledger{DB: s.db, Stage: rollup.Name}, metrics: metrics})
 }
 
 // Servers are what a worker is connected to.
@@ -137,6 +140,7 @@ type worker struct {
 	handler      pipeline.Handler
 	ledger       pipeline.Ledger
 	metrics      *metrics
+	beside       func(ctx context.Context) // runs while the worker does; nil: nothing
 }
 
 func (s *servers) run(ctx context.Context, of worker) error {
@@ -146,6 +150,9 @@ func (s *servers) run(ctx context.Context, of worker) error {
 	watching, stop := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { s.watch(watching) })
+	if of.beside != nil {
+		watch.Go(func() { of.beside(watching) })
+	}
 	defer watch.Wait()
 	defer stop()
 	w := pipeline.Worker{

@@ -23,7 +23,7 @@ func showJob(w io.Writer, j client.Job) {
 		"finished\t" + at(j.FinishedAt),
 		"took\t" + took(j.JobRow),
 	}
-	for name, text := range map[string]string{"error": j.Error, "sender's id": j.SenderID, "parent": j.ParentID} {
+	for name, text := range map[string]string{"error": j.Error, "note": j.Note, "sender's id": j.SenderID, "parent": j.ParentID} {
 		if text != "" {
 			rows = append(rows, name+"\t"+text)
 		}

@@ -59,6 +59,10 @@ func showSources(w io.Writer, sources []client.SourceRow) {
 	rows := []string{"SOURCE\tVERSION\tSTATS\tTYPES\tACCOUNTS\tASKS"}
 	for _, s := range sources {
 		asks := s.Asks
+		if s.Problem != "" {
+			rows = append(rows, s.Name+"\tbroken\t\t\t\t")
+			continue
+		}
 		if asks == "" {
 			asks = "(a job names the url)"
 		}

@@ -48,6 +48,9 @@ func showStatus(w io.Writer, s client.Status) {
 	if s.Queues != nil {
 		showQueues(w, s)
 	}
+	for _, b := range s.Broken {
+		fmt.Fprintf(w, "\nthe source file of %s is broken on %s since %s; its jobs go on under the version that was used last, if there is one:\n%s\n", b.Source, b.Host, at(&b.Since), b.Problem)
+	}
 	if s.Filed != nil {
 		fmt.Fprintf(w, "\nfiled dead letters that nobody has decided on: %d (leat dead groups)\n", *s.Filed)
 	}

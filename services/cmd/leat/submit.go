@@ -91,6 +91,9 @@ func (a *app) submitJob(ctx context.Context, c *client.Client, body []byte, f su
 	if err != nil {
 		return exit{exitUsage, err}
 	}
+	if s.Note != "" {
+		a.note(s.Note)
+	}
 	switch err := c.Submit(ctx, s); {
 	case errors.Is(err, client.ErrNotRecorded):
 		a.note("job " + s.Job + ": " + err.Error())
