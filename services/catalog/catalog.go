@@ -68,7 +68,8 @@ func (c *Catalog) Get(ctx context.Context, hash string) (*source.Source, error) 
 	return v.Source, err
 }
 
-// Version returns a version by its hash. One that was never kept is a Permanent error.
+// Version returns a version by its hash. One that was never kept is a
+// Permanent error; one that another version of Leat kept may have to wait for it.
 func (c *Catalog) Version(ctx context.Context, hash string) (Version, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,7 +87,8 @@ func (c *Catalog) Version(ctx context.Context, hash string) (Version, error) {
 		return Version{}, postgres.Classify(fmt.Errorf("read source version %s: %w", hash, err))
 	}
 	if v.Source, err = parse(text, raw); err != nil {
-		return Version{}, pipeline.Permanent(fmt.Errorf("source version %s: %w", hash, err))
+		// Whoever kept it could read it: that worker is of another version of Leat, and one like it will take the message.
+		return Version{}, pipeline.Later(fmt.Errorf("source version %s: %w; waiting for a worker that can read it", hash, err), time.Minute)
 	}
 	c.byHash[hash] = v
 	return v, nil

@@ -68,6 +68,19 @@ func TestAVersionIsReadByItsHashOnAnyHost(t *testing.T) {
 	}
 }
 
+// As in an upgrade, where the newer of two workers took the job.
+func TestAVersionThatAnotherReleaseKeptIsWaitedFor(t *testing.T) {
+	db := open(t)
+	if _, err := db.Exec(t.Context(), `
+		INSERT INTO source_versions (hash, source, text, tables) VALUES ('77', 'ads', $1, '{}')`, ads+"\nnews_of_a_later_release: true\n"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := New(db).Get(t.Context(), "77")
+	if pipeline.IsPermanent(err) || pipeline.Class(err) != pipeline.ClassUnavailable || !strings.Contains(err.Error(), "news_of_a_later_release") {
+		t.Errorf("a version that this release cannot read: %v", err)
+	}
+}
+
 func TestTheLatestVersionIsTheOneFirstUsedLast(t *testing.T) {
 	db := open(t)
 	c := New(db)

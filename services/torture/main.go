@@ -31,6 +31,7 @@ type plan struct {
 	round   int           // faults before all is compared
 	each    int           // workers of each stage
 	bin     string        // folder of the workers
+	before  string        // folder of those of the version before: every second worker of a stage; "": none
 	sources string        // folder of the shipped sources
 	stack   string        // scripts/stack, which stops and starts the servers; "": they are left alone
 	only    string        // kinds of faults, with commas between; "": all
@@ -48,6 +49,7 @@ func command(ctx context.Context, args []string) error {
 	fs.IntVar(&p.round, "round", 40, "`number` of faults before all is compared")
 	fs.IntVar(&p.each, "each", 2, "`workers` of each stage")
 	fs.StringVar(&p.bin, "bin", "bin", "`folder` of workers built with the tag torture")
+	fs.StringVar(&p.before, "before", "", "`folder` of workers of an earlier version, built likewise; every second one of a stage is of these")
 	fs.StringVar(&p.sources, "sources", "config/sources", "`folder` of the shipped sources")
 	fs.StringVar(&p.stack, "stack", "", "`scripts/stack` whose servers may be stopped, frozen and killed; without it they are left alone")
 	fs.StringVar(&p.only, "only", "", "`kinds` of faults, with commas between: "+strings.Join(kinds(), ","))

@@ -41,7 +41,7 @@ type worker struct {
 // have no proxies.
 func (h *harness) newWorker(stage string, n int, folder string, env []string) (*worker, error) {
 	w := &worker{
-		stage: stage, name: fmt.Sprintf("%s-%d", stage, n), path: filepath.Join(h.bin, "leat-"+stage),
+		stage: stage, name: fmt.Sprintf("%s-%d", stage, n), path: filepath.Join(h.folderOf(n), "leat-"+stage),
 		env: append(os.Environ(), env...), over: make(chan struct{}),
 	}
 	w.http = "off"
@@ -56,6 +56,15 @@ func (h *harness) newWorker(stage string, n int, folder string, env []string) (*
 	var err error
 	w.log, err = os.OpenFile(filepath.Join(folder, w.name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	return w, err
+}
+
+// folderOf is where the n-th worker of a stage comes from. The one alone, which
+// sees no faults, is of this version.
+func (h *harness) folderOf(n int) string {
+	if h.before != "" && n > 0 && n%2 == 0 {
+		return h.before
+	}
+	return h.bin
 }
 
 // proxied gives the worker ways of its own to the servers.
