@@ -90,21 +90,6 @@ func TestWhatASourceAnswersByItsStatus(t *testing.T) {
 	}
 }
 
-func TestRetryAfter(t *testing.T) {
-	if got := retryAfter("120"); got != 2*time.Minute {
-		t.Errorf("seconds: %s", got)
-	}
-	at := time.Now().Add(5 * time.Minute).UTC().Format(http.TimeFormat)
-	if got := retryAfter(at); got < 4*time.Minute || got > 5*time.Minute {
-		t.Errorf("a date: %s", got)
-	}
-	for _, header := range []string{"", "soon"} {
-		if got := retryAfter(header); got != 10*time.Second {
-			t.Errorf("%q: %s", header, got)
-		}
-	}
-}
-
 func TestASourceThatIsAwayIsAskedLater(t *testing.T) {
 	source := httptest.NewServer(http.NotFoundHandler())
 	source.Close()

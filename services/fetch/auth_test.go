@@ -132,7 +132,7 @@ func TestWhoMayKnow(t *testing.T) {
 func TestASecretThatIsNotThereSaysWhichAndNothingIsAsked(t *testing.T) {
 	b := newBench(t)
 	for auth, says := range map[string]string{
-		`bearer: "${ADS_NOT_SET}"`:                       "http.auth.bearer: ${ADS_NOT_SET} is empty, or not there where fetch runs",
+		`bearer: "${ADS_NOT_SET}"`:                       "http.auth.bearer: ${ADS_NOT_SET} is empty, or not there where this worker runs",
 		`bearer: "${file:/nowhere/at/all}"`:              "http.auth.bearer: ${file:/nowhere/at/all}: open",
 		`bearer: "${file:/tmp/../etc/hostname}"`:         "the path must be a plain one",
 		`basic: {user: x, password: "${ADS_TWO_LINES}"}`: "holds a control character",

@@ -3,13 +3,11 @@ package fetch
 import (
 	"fmt"
 	"net/http"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/leatflow/leat/pkg/pipeline"
-	"github.com/leatflow/leat/pkg/source"
 )
 
 // A fleet is several processes with a queue that all take from, and waiting
@@ -249,81 +247,6 @@ func TestALeaseIsItsMessages(t *testing.T) {
 	b.must(other)
 	if b.asked() != 2 {
 		t.Errorf("asked %d times", b.asked())
-	}
-}
-
-func TestTake(t *testing.T) {
-	at := func(seconds float64) time.Time {
-		return time.Unix(1e9, 0).Add(time.Duration(seconds * float64(time.Second)))
-	}
-	full := func() *budget { return &budget{Answered: []time.Time{at(-0.5), at(-0.2)}} }
-	rate := &source.Rate{Requests: 2, Per: time.Second, Burst: 2}
-	for _, c := range []struct {
-		name string
-		b    *budget
-		rate *source.Rate
-		turn time.Time
-		wait time.Duration
-		away time.Duration
-	}{
-		{name: "nothing was asked", b: &budget{}, rate: rate},
-		{name: "no budget", b: full()},
-		{name: "a moment", b: full(), rate: rate, wait: 500 * time.Millisecond},
-		{name: "its turn is later", b: &budget{}, rate: rate, turn: at(35), away: 10 * time.Second},
-		{name: "its turn has come", b: full(), rate: rate, turn: at(-1), wait: 500 * time.Millisecond},
-		{name: "others stand in line", b: &budget{Answered: full().Answered, Line: at(2)}, rate: rate, away: time.Second},
-		{name: "a long line", b: &budget{Answered: full().Answered, Line: at(90)}, rate: rate, away: time.Minute},
-		{name: "cool", b: &budget{Cool: at(700)}, rate: rate, away: 10 * time.Minute},
-		{name: "cool without a budget", b: &budget{Cool: at(0.5)}, away: time.Second},
-		{name: "cool before all", b: &budget{Cool: at(20)}, rate: rate, turn: at(-3), away: 10 * time.Second},
-		{name: "two in an hour", b: full(), rate: &source.Rate{Requests: 2, Per: time.Hour, Burst: 2}, away: 10 * time.Minute},
-		{name: "one that is not answered", b: &budget{Answered: []time.Time{at(-0.4)}, Sent: 1}, rate: rate, wait: 600 * time.Millisecond},
-		{name: "none that is answered", b: &budget{Sent: 2}, rate: rate, wait: 100 * time.Millisecond},
-		{name: "answered long ago", b: &budget{Answered: []time.Time{at(-3), at(-2)}, Sent: 1}, rate: rate},
-		{name: "a burst", b: full(), rate: &source.Rate{Requests: 2, Per: time.Second, Burst: 3}},
-	} {
-		wait, turn, away := c.b.take(c.rate, at(0), c.turn)
-		got := time.Duration(0)
-		if away != nil {
-			got = away.wait
-		}
-		if wait != c.wait || got != c.away {
-			t.Errorf("%s: wait %s, away %s (turn %s), want %s, %s", c.name, wait, got, turn, c.wait, c.away)
-		}
-	}
-}
-
-func TestCoolDown(t *testing.T) {
-	now := time.Unix(2e9, 0)
-	header := func(fields ...string) http.Header {
-		h := http.Header{}
-		for i := 0; i < len(fields); i += 2 {
-			h.Set(fields[i], fields[i+1])
-		}
-		return h
-	}
-	for _, c := range []struct {
-		status int
-		header http.Header
-		want   time.Duration
-	}{
-		{200, header(), 0},
-		{429, header(), 10 * time.Second},
-		{429, header("Retry-After", "120"), 2 * time.Minute},
-		{429, header("Retry-After", "9999999"), 24 * time.Hour},
-		{503, header(), 0}, // this one alone has a rest
-		{503, header("Retry-After", "7"), 7 * time.Second},
-		{200, header("Retry-After", "7"), 0},
-		{200, header("X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "30"), 30 * time.Second},
-		{200, header("X-RateLimit-Remaining", "0", "X-RateLimit-Reset", strconv.Itoa(2e9+45)), 45 * time.Second},
-		{200, header("RateLimit-Remaining", "0", "RateLimit-Reset", "5"), 5 * time.Second},
-		{200, header("X-RateLimit-Remaining", "1", "X-RateLimit-Reset", "30"), 0},
-		{200, header("X-RateLimit-Remaining", "0"), 0},
-		{403, header("X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "60"), time.Minute},
-	} {
-		if got := coolDown(c.status, c.header, now); got != c.want {
-			t.Errorf("%d %v: %s, want %s", c.status, c.header, got, c.want)
-		}
 	}
 }
 

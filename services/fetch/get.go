@@ -14,6 +14,7 @@ import (
 	"github.com/leatflow/leat/pkg/outbound"
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/redact"
+	"github.com/leatflow/leat/services/access"
 )
 
 const userAgent = "leat"
@@ -22,7 +23,7 @@ const userAgent = "leat"
 type question struct {
 	client  *http.Client
 	url     *url.URL
-	as      *credential // who asks; nil: nobody in particular
+	as      *access.Credential // who asks; nil: nobody in particular
 	timeout time.Duration
 
 	etag, modified string   // of an answer that need not be sent again
@@ -49,7 +50,7 @@ func get(ctx context.Context, q question) (*http.Response, error) {
 			request.Header.Set(name, value)
 		}
 	}
-	q.as.sign(request)
+	q.as.Sign(request)
 	response, err := q.client.Do(request)
 	if err != nil {
 		cause := context.Cause(ctx)
@@ -84,10 +85,10 @@ func statusError(r *http.Response, q question) error {
 	}
 	switch r.StatusCode {
 	case http.StatusTooManyRequests:
-		return pipeline.RateLimited(err, retryAfter(r.Header.Get("Retry-After")))
+		return pipeline.RateLimited(err, access.RetryAfter(r.Header.Get("Retry-After")))
 	case http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout,
 		http.StatusRequestTimeout, http.StatusTooEarly:
-		return pipeline.Later(err, retryAfter(r.Header.Get("Retry-After")))
+		return pipeline.Later(err, access.RetryAfter(r.Header.Get("Retry-After")))
 	case http.StatusUnauthorized:
 		return unauthorizedError{err}
 	}
@@ -106,17 +107,6 @@ func (e unauthorizedError) Unwrap() error { return e.error }
 type expiredError struct{ error }
 
 func (e expiredError) Unwrap() error { return e.error }
-
-// retryAfter reads the header of that name: seconds or a date.
-func retryAfter(header string) time.Duration {
-	if seconds, err := strconv.Atoi(header); err == nil {
-		return time.Duration(seconds) * time.Second
-	}
-	if at, err := http.ParseTime(header); err == nil {
-		return time.Until(at)
-	}
-	return 10 * time.Second
-}
 
 // A body is an answer that must not fall silent for longer than timeout.
 type body struct {

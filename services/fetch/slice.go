@@ -19,6 +19,7 @@ import (
 	"github.com/leatflow/leat/pkg/postgres"
 	"github.com/leatflow/leat/pkg/redact"
 	"github.com/leatflow/leat/pkg/source"
+	"github.com/leatflow/leat/services/access"
 )
 
 // slice asks for a slice, or takes the answer that an earlier try had, cuts it
@@ -223,7 +224,7 @@ func (s *Stage) open(ctx context.Context, t task, u *url.URL, k known, a *Answer
 		return nil, err
 	}
 	q := question{client: client, url: u, as: as, timeout: t.src.HTTP.Timeout}
-	q.heed = func(r *http.Response) error { return s.heed(ctx, t, u, r) }
+	q.heed = func(r *http.Response) error { return s.budget(t, u).Heed(ctx, shown(u, t.src), r) }
 	if t.conditional() && t.src.Fetch.Pages == nil { // the next page is found in a page's own answer
 		q.etag, q.modified = k.ETag, k.Modified
 	}
@@ -232,7 +233,7 @@ func (s *Stage) open(ctx context.Context, t task, u *url.URL, k known, a *Answer
 	}
 	response, err := get(ctx, q)
 	if refused, ok := errors.AsType[unauthorizedError](err); ok {
-		return nil, s.refused(ctx, refused, as, t.src)
+		return nil, s.refused(ctx, refused, as)
 	}
 	if err != nil {
 		return nil, err
@@ -248,12 +249,12 @@ func (s *Stage) open(ctx context.Context, t task, u *url.URL, k known, a *Answer
 
 // refused says what follows from a 401: a token may have been taken back, and
 // the next one may be good.
-func (s *Stage) refused(ctx context.Context, reason error, as *credential, src *source.Source) error {
-	if as == nil || as.token == "" {
-		return pipeline.Permanent(reason)
-	}
-	if err := s.tokens.drop(ctx, s.DB, as, src); err != nil {
+func (s *Stage) refused(ctx context.Context, reason error, as *access.Credential) error {
+	switch again, err := s.tokens.Refused(ctx, s.DB, as); {
+	case err != nil:
 		return err
+	case !again:
+		return pipeline.Permanent(reason)
 	}
 	return pipeline.Paced(reason)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/leatflow/leat/pkg/outbound"
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/postgres"
+	"github.com/leatflow/leat/services/access"
 	"github.com/leatflow/leat/services/catalog"
 )
 
@@ -46,7 +47,7 @@ type Stage struct {
 	Host   string                  // whose folder it is, where there are several
 	Broken func(map[string]string) // told what is wrong with source files, by source; nil: nobody
 
-	tokens tokens
+	tokens access.Tokens
 	files  files
 	pacing atomic.Int32 // slices that may be waiting for their budget
 }

@@ -1,4 +1,4 @@
-package fetch
+package access
 
 import (
 	"context"
@@ -16,12 +16,11 @@ import (
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/postgres"
 	"github.com/leatflow/leat/pkg/redact"
-	"github.com/leatflow/leat/pkg/source"
 )
 
-// tokens are those of OAuth 2. They are kept in PostgreSQL, where whoever finds
+// Tokens are those of OAuth 2. They are kept in PostgreSQL, where whoever finds
 // one used up holds its row while it asks for the next: all others wait for that one.
-type tokens struct {
+type Tokens struct {
 	mu    sync.Mutex
 	known map[string]token
 }
@@ -38,8 +37,8 @@ const (
 )
 
 // get returns the access token of a credential.
-func (t *tokens) get(ctx context.Context, db *pgxpool.Pool, c *credential, src *source.Source) (string, error) {
-	name := c.tokenName(src)
+func (t *Tokens) get(ctx context.Context, db *pgxpool.Pool, c *Credential) (string, error) {
+	name := c.tokenName()
 	t.mu.Lock()
 	have := t.known[name]
 	t.mu.Unlock()
@@ -48,12 +47,12 @@ func (t *tokens) get(ctx context.Context, db *pgxpool.Pool, c *credential, src *
 	}
 	var refused error // of the source, and not of PostgreSQL
 	err := postgres.InTx(ctx, db, func(tx pgx.Tx) error {
-		access, refresh, left, err := lockToken(ctx, tx, name, src.Name)
+		access, refresh, left, err := lockToken(ctx, tx, name, c.Source)
 		if err != nil || left > early {
 			have = token{access, time.Now().Add(min(left-early, trusted))}
 			return err
 		}
-		next, err := c.exchange(ctx, refresh, src)
+		next, err := c.exchange(ctx, refresh)
 		if err != nil {
 			refused = err
 			return errRefused
@@ -84,9 +83,9 @@ var errRefused = errors.New("the source gave no token")
 
 // tokenName tells apart who asks whom for what: with another refresh token in
 // the environment, it is another one.
-func (c *credential) tokenName(src *source.Source) string {
+func (c *Credential) tokenName() string {
 	t := c.texts
-	return pipeline.Hash(src.Name, t["oauth2.token_url"], t["oauth2.client_id"], t["oauth2.refresh_token"], strings.Join(c.auth.OAuth2.Scopes, " "))
+	return pipeline.Hash(c.Source, t["oauth2.token_url"], t["oauth2.client_id"], t["oauth2.refresh_token"], strings.Join(c.Auth.OAuth2.Scopes, " "))
 }
 
 // lockToken returns a token that nobody else can replace meanwhile, and how long
@@ -111,10 +110,10 @@ func saveToken(ctx context.Context, tx pgx.Tx, name string, t *oauth2.Token, lef
 
 // exchange asks for a token: with the refresh token that came with the last one,
 // else with what the source file says.
-func (c *credential) exchange(ctx context.Context, refresh string, src *source.Source) (*oauth2.Token, error) {
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, c.client), src.HTTP.Timeout)
+func (c *Credential) exchange(ctx context.Context, refresh string) (*oauth2.Token, error) {
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, c.Client), c.Timeout)
 	defer cancel()
-	o, t := c.auth.OAuth2, c.texts
+	o, t := c.Auth.OAuth2, c.texts
 	redact.Secret(refresh)
 	var next *oauth2.Token
 	var err error
@@ -136,19 +135,23 @@ func (c *credential) exchange(ctx context.Context, refresh string, src *source.S
 	if err == nil {
 		return next, nil
 	}
-	reason := fmt.Errorf("http.auth.oauth2: %s", redact.Text(err.Error())) // it quotes the answer
+	reason := fmt.Errorf("%s.oauth2: %s", c.Setting, redact.Text(err.Error())) // it quotes the answer
 	if said, ok := errors.AsType[*oauth2.RetrieveError](err); ok && said.Response.StatusCode < 500 && said.Response.StatusCode != 429 {
 		return nil, pipeline.Permanent(reason)
 	}
 	return nil, pipeline.Later(reason, 10*time.Second)
 }
 
-// drop has a token that the source refused not be used again, by anyone.
-func (t *tokens) drop(ctx context.Context, db *pgxpool.Pool, c *credential, src *source.Source) error {
-	name := c.tokenName(src)
+// Refused has a token that the host refused not be used again, by anyone. It
+// reports whether the next one may be good: what was shown was a token.
+func (t *Tokens) Refused(ctx context.Context, db *pgxpool.Pool, c *Credential) (again bool, err error) {
+	if c == nil || c.token == "" {
+		return false, nil
+	}
+	name := c.tokenName()
 	t.mu.Lock()
 	delete(t.known, name)
 	t.mu.Unlock()
-	_, err := db.Exec(ctx, `UPDATE tokens SET ends_at = '1970-01-01' WHERE name = $1 AND access = $2`, name, c.token)
-	return postgres.Classify(err)
+	_, err = db.Exec(ctx, `UPDATE tokens SET ends_at = '1970-01-01' WHERE name = $1 AND access = $2`, name, c.token)
+	return true, postgres.Classify(err)
 }
