@@ -1,11 +1,9 @@
 package fetch
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -13,11 +11,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/iotest"
 	"time"
 
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/source"
+	"github.com/leatflow/leat/services/archive"
 )
 
 // verdict is what the worker will do about an error.
@@ -109,11 +107,11 @@ func TestACutAnswerIsAnErrorToTryAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer body.Close()
-	a := Archive{Folder: t.TempDir()}
-	if _, n, err := a.Keep(body); !errors.Is(err, io.ErrUnexpectedEOF) || n != 8 {
-		t.Errorf("%d bytes, %v", n, err)
+	folder := t.TempDir()
+	if in, err := archive.New(archive.Folder(folder)).Take(body); !errors.Is(err, io.ErrUnexpectedEOF) || in.Size != 8 || verdict(err) != "again" {
+		t.Errorf("%d bytes, %v", in.Size, err)
 	}
-	left, err := os.ReadDir(a.Folder)
+	left, err := os.ReadDir(folder)
 	if err != nil || len(left) > 0 {
 		t.Errorf("the archive holds %v, %v", left, err)
 	}
@@ -237,38 +235,6 @@ func TestFiles(t *testing.T) {
 				t.Errorf("%v, want %s", err, c.says)
 			}
 		})
-	}
-}
-
-func TestTheArchiveKeepsAnAnswerOnceUnderItsHash(t *testing.T) {
-	a := Archive{Folder: filepath.Join(t.TempDir(), "archive")}
-	answer := bytes.Repeat([]byte("leat "), 100_000)
-	hash, n, err := a.Keep(bytes.NewReader(answer))
-	if err != nil || n != int64(len(answer)) {
-		t.Fatal(n, err)
-	}
-	if again, _, err := a.Keep(iotest.HalfReader(bytes.NewReader(answer))); again != hash || err != nil {
-		t.Errorf("kept again as %s, %v", again, err)
-	}
-	file, err := a.Open(hash)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	if got, err := io.ReadAll(file); err != nil || !bytes.Equal(got, answer) {
-		t.Errorf("%d bytes, %v", len(got), err)
-	}
-	if _, err := a.Open(strings.Repeat("0", 64)); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("an answer that is not there: %v", err)
-	}
-	count := 0
-	if err := filepath.WalkDir(a.Folder, func(_ string, e fs.DirEntry, err error) error {
-		if !e.IsDir() {
-			count++
-		}
-		return err
-	}); err != nil || count != 1 {
-		t.Errorf("%d files, %v", count, err)
 	}
 }
 

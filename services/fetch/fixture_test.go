@@ -22,6 +22,7 @@ import (
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/pipetest"
 	"github.com/leatflow/leat/pkg/postgres"
+	"github.com/leatflow/leat/services/archive"
 	"github.com/leatflow/leat/services/catalog"
 	"github.com/leatflow/leat/services/schema"
 )
@@ -35,6 +36,7 @@ type bench struct {
 	answer   func(w http.ResponseWriter, r *http.Request)
 	requests []string
 	sink     *sink
+	folder   string // of the archive
 }
 
 func newBench(t testing.TB) *bench {
@@ -49,8 +51,9 @@ func newBench(t testing.TB) *bench {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
+	b.folder = filepath.Join(dir, "archive")
 	b.Stage = &Stage{
-		DB: db, Sources: catalog.New(db), Archive: Archive{filepath.Join(dir, "archive")}, Sink: b.sink,
+		DB: db, Sources: catalog.New(db), Archive: archive.New(archive.Folder(b.folder)), Sink: b.sink,
 		Folder: filepath.Join(dir, "sources"), Guard: loopback(t), Self: "leat.fetch", Next: "leat.delta", Log: zap.NewNop(),
 	}
 	if err := os.MkdirAll(b.Folder, 0o750); err != nil {

@@ -42,6 +42,7 @@ func (s *Stage) slice(ctx context.Context, d pipeline.Delivery) ([]pipeline.Enve
 		return nil, err
 	}
 	a, k, err := s.answer(ctx, t)
+	defer a.close()
 	pipeline.Point("answered")
 	if _, expired := errors.AsType[expiredError](err); expired {
 		return s.finish(ctx, t, a, t.anew())
@@ -86,11 +87,13 @@ func (s *Stage) read(ctx context.Context, t task, a Answer, k known) (cut pieces
 	if a.Unchanged {
 		return cut, nil
 	}
-	file, err := s.Archive.Open(a.Hash)
-	if err != nil {
-		return cut, err
+	file := a.file
+	if file == nil {
+		if file, err = s.Archive.Get(ctx, a.Hash); err != nil {
+			return cut, err
+		}
+		defer file.Close() //nolint:errcheck // it is only read
 	}
-	defer file.Close() //nolint:errcheck // it is only read
 	switch cursor := cut.cursor; {
 	case t.slice.Since != nil:
 		return s.changes(ctx, t, a, file)
@@ -161,7 +164,7 @@ func (s *Stage) answer(ctx context.Context, t task) (Answer, known, error) {
 		return a, known{}, err
 	}
 	if a.Hash != "" {
-		if err := s.Archive.Has(a.Hash); !errors.Is(err, fs.ErrNotExist) {
+		if err := s.Archive.Has(ctx, a.Hash); !errors.Is(err, fs.ErrNotExist) {
 			return a, known{}, err
 		}
 	}
@@ -176,6 +179,9 @@ func (s *Stage) ask(ctx context.Context, t task) (a Answer, k known, err error) 
 	}
 	a = Answer{URL: shown(u, t.src), Format: t.src.FormatOf(u.Path)}
 	a.Page, a.First = pageOf(t)
+	if err := s.Archive.Ready(ctx); err != nil {
+		return a, k, err // what the source says could not be kept
+	}
 	if err := s.await(ctx, t, u); err != nil {
 		return a, k, err
 	}
@@ -201,13 +207,23 @@ func (s *Stage) ask(ctx context.Context, t task) (a Answer, k known, err error) 
 	if a.Unchanged {
 		return a, k, nil
 	}
-	if a.Hash, a.Bytes, err = s.Archive.Keep(answer); err != nil {
-		if pipeline.IsPermanent(err) {
-			return a, k, fmt.Errorf("answer of %s: %w", a.URL, err)
-		}
-		return a, k, pipeline.Paced(fmt.Errorf("answer of %s: cut off after %d bytes: %w", a.URL, a.Bytes, err))
+	return a, k, s.keep(ctx, t, answer, &a)
+}
+
+// keep reads an answer into the archive, and commits that it is there.
+func (s *Stage) keep(ctx context.Context, t task, answer io.Reader, a *Answer) error {
+	in, err := s.Archive.Take(answer)
+	a.file, a.Hash, a.Bytes = in.File, in.Hash, in.Size
+	switch {
+	case pipeline.IsPermanent(err), pipeline.IsUnavailable(err):
+		return fmt.Errorf("answer of %s: %w", a.URL, err)
+	case err != nil:
+		return pipeline.Paced(fmt.Errorf("answer of %s: cut off after %d bytes: %w", a.URL, a.Bytes, err))
 	}
-	return a, k, insertAnswer(ctx, s.DB, t.Delivery, &a)
+	if err := s.Archive.Put(ctx, in); err != nil {
+		return err
+	}
+	return insertAnswer(ctx, s.DB, t.Delivery, a)
 }
 
 // open opens what is at an address, and notes what its header says.

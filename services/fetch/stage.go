@@ -21,6 +21,7 @@ import (
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/postgres"
 	"github.com/leatflow/leat/services/access"
+	"github.com/leatflow/leat/services/archive"
 	"github.com/leatflow/leat/services/catalog"
 )
 
@@ -32,7 +33,7 @@ const Name = "fetch"
 type Stage struct {
 	DB      *pgxpool.Pool
 	Sources *catalog.Catalog
-	Archive Archive
+	Archive *archive.Archive
 	Sink    pipeline.Sink
 	Folder  string                   // of the source files
 	Files   []string                 // folders below which file:// addresses may lie

@@ -107,7 +107,7 @@ func TestAnAnswerWhoseBytesAreGoneIsAskedForAnew(t *testing.T) {
 		t.Fatal("the crash went unnoticed")
 	}
 	first := b.sink.take()
-	if err := os.RemoveAll(b.Archive.Folder); err != nil {
+	if err := os.RemoveAll(b.folder); err != nil {
 		t.Fatal(err)
 	}
 	b.must(slice)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +34,14 @@ type Answer struct {
 
 	ETag, Modified string // what the source calls it by; of an answer of this try
 	Unchanged      bool   // it is what the last one was, and was not sent again
+
+	file *os.File // its bytes, of an answer of this try
+}
+
+func (a Answer) close() {
+	if a.file != nil {
+		_ = a.file.Close() // the archive has it
+	}
 }
 
 // insertJob makes a job's row. Another job under the sender's id is a Permanent error.

@@ -16,6 +16,7 @@ import (
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/postgres"
 	"github.com/leatflow/leat/pkg/rabbit"
+	"github.com/leatflow/leat/services/archive"
 	"github.com/leatflow/leat/services/rollup"
 )
 
@@ -27,7 +28,7 @@ type Settings struct {
 	Postgres postgres.Config `mapstructure:"postgres"`
 	MongoDB  mongodb.Config  `mapstructure:"mongodb"`
 	Sources  string          `mapstructure:"sources"` // folder of the source files
-	Archive  string          `mapstructure:"archive"` // folder of the raw answers
+	Archive  string          `mapstructure:"archive"` // folder or bucket of the raw answers
 
 	Fetch    Fetch           `mapstructure:"fetch"`
 	Delta    pipeline.Config `mapstructure:"delta"`
@@ -118,6 +119,9 @@ func (s Settings) Validate() error {
 	}
 	if s.Fetch.MaxDuration < time.Second || s.Fetch.MaxDuration > 25*time.Minute {
 		wrong = append(wrong, errors.New("fetch.max_duration: from 1s to 25m is allowed: RabbitMQ gives a message that is held for 30m to another worker"))
+	}
+	if _, err := archive.Check(s.Archive); err != nil {
+		wrong = append(wrong, err)
 	}
 	_, err := s.Fetch.Guard()
 	return errors.Join(append(wrong, err, s.Check.validate(), s.Shell.Validate())...)

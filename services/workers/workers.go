@@ -20,6 +20,7 @@ import (
 	"github.com/leatflow/leat/pkg/rabbit"
 	"github.com/leatflow/leat/pkg/redact"
 	"github.com/leatflow/leat/services/annotate"
+	"github.com/leatflow/leat/services/archive"
 	"github.com/leatflow/leat/services/catalog"
 	"github.com/leatflow/leat/services/delta"
 	"github.com/leatflow/leat/services/fetch"
@@ -39,9 +40,12 @@ func Fetch(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) error {
 		return err
 	}
 	defer s.close()
+	if s.archive, err = archive.Open(ctx, cfg.Archive); err != nil {
+		return err
+	}
 	metrics := newMetrics(d.Metrics, fetch.Name)
 	stage := &fetch.Stage{
-		DB: s.db, Sources: s.sources, Archive: fetch.Archive{Folder: cfg.Archive}, Sink: s.broker,
+		DB: s.db, Sources: s.sources, Archive: s.archive, Sink: s.broker,
 		Folder: cfg.Sources, Files: cfg.Fetch.Files, Guard: guard, MaxSize: cfg.Fetch.MaxSizeMiB << 20,
 		Slots: cfg.Fetch.Slots, Self: rabbit.Fetch, Next: rabbit.Delta, Count: metrics.Count, Log: d.Log,
 		Host: hostname(), Broken: brokenSources(d),
@@ -100,7 +104,8 @@ type servers struct {
 	config  pipeline.Config
 	daemon  *daemon.Daemon
 	db      *pgxpool.Pool
-	mongo   *mongo.Database // rollup's only
+	mongo   *mongo.Database  // rollup's only
+	archive *archive.Archive // fetch's only
 	broker  *rabbit.Broker
 	sources *catalog.Catalog
 	table   string // that must be there, or the schema is not migrated far enough
@@ -126,6 +131,9 @@ func open(ctx context.Context, cfg settings.Settings, d *daemon.Daemon, config p
 func (s *servers) close() {
 	s.broker.Close()
 	s.db.Close()
+	if s.archive != nil {
+		_ = s.archive.Close() // the process ends anyway
+	}
 	if s.mongo != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -146,6 +154,9 @@ type worker struct {
 func (s *servers) run(ctx context.Context, of worker) error {
 	if s.mongo != nil {
 		s.daemon.Health.Expect("mongodb")
+	}
+	if s.archive != nil {
+		s.daemon.Health.Expect("archive")
 	}
 	watching, stop := context.WithCancel(ctx)
 	var watch sync.WaitGroup
@@ -168,7 +179,7 @@ func (s *servers) run(ctx context.Context, of worker) error {
 // probeLimit is how long a server may take to say that it is there.
 const probeLimit = 5 * time.Second
 
-// probe asks the databases whether they can be worked with. The broker is asked
+// probe asks the databases and the archive whether they can be worked with. The broker is asked
 // by consuming from it.
 func (s *servers) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
@@ -178,6 +189,11 @@ func (s *servers) probe(ctx context.Context) error {
 	if s.mongo != nil {
 		away := mongodb.Ping(ctx, s.mongo)
 		s.daemon.Health.Set("mongodb", away)
+		err = errors.Join(err, away)
+	}
+	if s.archive != nil {
+		away := s.archive.Ready(ctx)
+		s.daemon.Health.Set("archive", away)
 		err = errors.Join(err, away)
 	}
 	return err

@@ -3,6 +3,7 @@ package main
 
 import (
 	"github.com/leatflow/leat/pkg/daemon"
+	_ "github.com/leatflow/leat/services/archive/cloud" // s3:// and gs://
 	"github.com/leatflow/leat/services/settings"
 	"github.com/leatflow/leat/services/workers"
 )
