@@ -46,7 +46,14 @@ type Slice struct {
 	Since   *string    `json:"since,omitempty"`   // asks what changed since this cursor; empty: there is none yet
 	All     bool       `json:"all,omitempty"`     // with since: only the cursor is wanted, everything is asked for anyway
 	IDs     []string   `json:"ids,omitempty"`     // asks for these objects only
+	Live    string     `json:"live,omitempty"`    // goes on, until another job has it
 }
+
+// What a live slice does.
+const (
+	LiveStream = "stream" // it listens
+	LivePoll   = "poll"   // it asks again and again
+)
 
 // A Page is one after the first of what a slice asks for.
 type Page struct {

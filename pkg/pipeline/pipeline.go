@@ -145,7 +145,8 @@ func DecodeAll[P Payload](in Batch) ([]P, error) {
 type Delivery struct {
 	Envelope
 	Acknowledger
-	Deliveries int // how often the broker has handed it over before and got it back
+	Deliveries int             // how often the broker has handed it over before and got it back
+	Ending     <-chan struct{} // closed when what takes minutes is to stop where it is and put itself back: the worker ends, or the broker has given the message to another
 }
 
 // An Acknowledger tells the broker that a delivery is done with.

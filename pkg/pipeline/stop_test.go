@@ -28,6 +28,49 @@ func TestAStopFinishesTheBatchInHandAndTakesNoMore(t *testing.T) {
 	}
 }
 
+// What takes minutes is told when somebody waits for it: at a stop, and when the
+// session is over, whose messages others have by then.
+func TestWhatTakesMinutesIsToldToPutItselfBack(t *testing.T) {
+	for what, end := range map[string]func(t *testing.T, b *house){
+		"a stop":               func(t *testing.T, b *house) { b.stop(t) },
+		"the session is over":  func(_ *testing.T, b *house) { b.Release() },
+		"another slot's error": func(t *testing.T, b *house) { b.put(t, "bad") },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			told := 0
+			b := build(t, handler(func(ctx context.Context, in pipeline.Batch) ([]pipeline.Envelope, error) {
+				if has(in, "bad") {
+					return nil, nil
+				}
+				select {
+				case <-in[0].Ending:
+					told++
+				case <-ctx.Done():
+					told++
+				}
+				return nil, nil
+			}))
+			b.BatchSize, b.Slots = 1, 2
+			b.Break = func(act string, e pipeline.Envelope) error {
+				if act == "ack" && e.ID == "bad" {
+					return errors.New("the channel is closed")
+				}
+				return nil
+			}
+			b.start(t, "a")
+			after(time.Minute)
+			if told > 0 {
+				t.Errorf("%s: told before", what)
+			}
+			end(t, b)
+			after(time.Second)
+			if told == 0 {
+				t.Errorf("%s: not told", what)
+			}
+		})
+	}
+}
+
 func TestAStopCutsTheWorkShortAfterGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := build(t, handler(func(ctx context.Context, _ pipeline.Batch) ([]pipeline.Envelope, error) {

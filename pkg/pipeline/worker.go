@@ -115,11 +115,14 @@ func (w *Worker) session(ctx context.Context, deliveries <-chan Delivery) error 
 	defer cancel()
 	failed, fail := context.WithCancelCause(work)
 	defer fail(nil)
+	ending, end := context.WithCancel(ctx)
+	defer end()
 
 	var slots sync.WaitGroup
 	for range max(w.Slots, 1) {
 		slots.Go(func() {
-			if err := w.slot(ctx, failed, deliveries); err != nil {
+			defer end() // one that has ended has seen the end of the session
+			if err := w.slot(ending, failed, deliveries); err != nil {
 				fail(err)
 			}
 		})
@@ -147,7 +150,11 @@ func (w *Worker) slot(stop, ctx context.Context, deliveries <-chan Delivery) err
 			if !ok {
 				return nil
 			}
-			if err := w.batch(ctx, w.fill(d, deliveries)); err != nil {
+			in := w.fill(d, deliveries)
+			for i := range in {
+				in[i].Ending = stop.Done()
+			}
+			if err := w.batch(ctx, in); err != nil {
 				return err
 			}
 			if idler != nil && len(deliveries) == 0 {

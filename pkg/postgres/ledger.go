@@ -165,7 +165,9 @@ func record(ctx context.Context, tx pgx.Tx, stage string, in pipeline.Batch, res
 		r := results[i]
 		names := slices.Clone(r.Names)
 		for _, o := range r.Outputs {
-			names = append(names, o.ID)
+			if o.ID != o.Job { // the message of a job that follows is not waited for
+				names = append(names, o.ID)
+			}
 		}
 		if r.Outputs == nil {
 			r.Outputs = []pipeline.Envelope{}

@@ -288,8 +288,10 @@ func TestTheLedgerKeepsWhatAPartSaw(t *testing.T) {
 			db := open(t)
 			job := job(t, db)
 			at := time.Date(2026, 11, 20, 23, 59, 59, 123456000, time.FixedZone("", 3600))
+			next := output("next", 1)
+			next.ID, next.Job = "job", "job" // that follows, and which this one does not wait for
 			full := postgres.Result{
-				Outputs: []pipeline.Envelope{output("a", 1)}, Names: append(make([]string, 0, 8), "named"),
+				Outputs: []pipeline.Envelope{output("a", 1), next}, Names: append(make([]string, 0, 8), "named"),
 				Counts: map[string]int{"stats.new": 3}, Source: "ads", ObservedAt: &at,
 				Seen: []int64{-1 << 63, 1<<63 - 1, 9007199254740993, 0},
 			}

@@ -2,7 +2,6 @@ package source
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 )
 
@@ -39,11 +38,7 @@ func (v *validator) changes() {
 	if c.Batch < 1 || c.Batch > maxBatch {
 		v.failf(join(at, "batch"), "found %d; allowed are 1 to %d", c.Batch, maxBatch)
 	}
-	for i, status := range c.Expired {
-		if n, err := strconv.Atoi(status); err != nil || n < 400 || n > 499 {
-			v.failf(index(join(at, "expired"), i), "found %s; it must be a status from 400 to 499", found(status))
-		}
-	}
+	v.statuses(join(at, "expired"), c.Expired)
 	if v.Fetch.Report.Path == "" {
 		v.failf(at, "needs fetch.report.path too: the first refresh asks for all")
 	}

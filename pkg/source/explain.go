@@ -24,14 +24,21 @@ func (s *Source) Explain(w io.Writer) error {
 func (s *Source) explainFetch(b *strings.Builder) {
 	r := s.Fetch.Report
 	b.WriteString("\nAsks\n")
-	if r.Path == "" {
+	switch {
+	case r.Path == "" && s.Fetch.Stream == nil:
 		fmt.Fprintf(b, "  nothing by itself: a job names the url; the answer is %s\n", r.Format)
-	} else {
+	case r.Path != "":
 		fmt.Fprintf(b, "  %s%s; the answer is %s\n", strings.TrimSuffix(s.HTTP.BaseURL, "/"), r.Path, r.Format)
 		fmt.Fprintf(b, "  a backfill asks for the last %s%s\n", count(int(r.Lookback), "day"), slicing(r))
 	}
 	if form := s.explainForm(); form != "" {
 		fmt.Fprintf(b, "  %s\n", form)
+	}
+	if s.Fetch.Stream != nil {
+		fmt.Fprintf(b, "  %s\n", s.Fetch.Stream.explain())
+	}
+	if s.Fetch.Poll != nil {
+		fmt.Fprintf(b, "  %s\n", s.Fetch.Poll.explain())
 	}
 	if c := s.Fetch.Changes; c != nil {
 		fmt.Fprintf(b, "  a refresh %s\n", c.explain())

@@ -79,6 +79,7 @@ func (v *validator) defaults() {
 			c.Expired = []string{"410"}
 		}
 	}
+	v.streamDefaults()
 	setDefault(&v.Stats.Kind, KindTotal)
 	setDefault(&v.Stats.Absent, AbsentKeep)
 	for i := range v.Accounts {

@@ -106,9 +106,12 @@ var (
 		"Numbers.decimal": {".", ","},
 		"Stats.kind":      {KindTotal, KindHour, KindCount},
 		"Stats.absent":    {AbsentKeep, AbsentZero},
+		"Stream.format":   {formatSSE, formatNDJSON},
+		"Poll.seen":       {SeenHash, SeenKey},
 	}
 	required = map[string][]string{
 		"Source": {"source", "records"}, "ObjectRule": {"type", "key"}, "ParentRule": {"type", "key"}, "StatRule": {"day", "metrics"},
+		"Stream": {"path"}, "Poll": {"every"},
 	}
 )
 

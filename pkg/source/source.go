@@ -55,7 +55,9 @@ type HTTP struct {
 type Fetch struct {
 	Changes *Changes `yaml:"changes"` // a refresh asks for what changed, and for no more; absent: for the days since the last
 	Report  Report   `yaml:"report"`
-	Pages   *Pages   `yaml:"pages"` // absent: an answer is all there is
+	Pages   *Pages   `yaml:"pages"`  // absent: an answer is all there is
+	Stream  *Stream  `yaml:"stream"` // a refresh listens, and goes on listening
+	Poll    *Poll    `yaml:"poll"`   // a refresh asks for the report again and again
 }
 
 // A Report is an answer that holds everything about an account and some days.

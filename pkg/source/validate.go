@@ -66,6 +66,8 @@ func (v *validator) validate() {
 		v.failf("stats.absent", "found \"zero\"; events of kind count only add, so it must be keep")
 	}
 	v.records()
+	v.stream()
+	v.poll()
 	v.rollup()
 }
 
@@ -131,8 +133,11 @@ var variable = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*\}`)
 func (v *validator) http() {
 	base := v.HTTP.BaseURL
 	if base == "" {
-		if v.Fetch.Report.Path != "" {
+		switch {
+		case v.Fetch.Report.Path != "":
 			v.failf("http.base_url", "missing; fetch.report.path is relative to it")
+		case v.Fetch.Stream != nil:
+			v.failf("http.base_url", "missing; fetch.stream.path is relative to it")
 		}
 		return
 	}

@@ -78,7 +78,6 @@ func TestEachMistakeSaysWhatIsAllowed(t *testing.T) {
 		{"a timeout without unit", rest + "http: {timeout: 30}\n", `3:17: http.timeout: found "30"; it must be a time such as 30s, above 0 and at most 1h`},
 		{"a slice of no days", rest + "fetch: {report: {slice: 0d}}\n", `3:25: fetch.report.slice: found "0d"; it must be a number of days such as 30d, from 1d to 36500d`},
 		{"feeds", rest + "feeds: {}\n", "3:1: feeds: not supported by this version; allowed: source, timezone, accounts, http, fetch, records, numbers, dates, stats, annotate, rollup"},
-		{"streams", rest + "fetch: {stream: {path: /}}\n", "3:9: fetch.stream: not supported by this version; allowed: changes, report, pages"},
 		{"the machine's own zone", rest + "timezone: Local\n", `3:11: timezone: found "Local"; it must be the name of a time zone, such as Europe/Berlin or UTC`},
 		{"an account's zone", rest + "accounts: {a: {timezone: Mars}}\n", `3:26: accounts.a.timezone: found "Mars"; it must be the name of a time zone, such as Europe/Berlin or UTC`},
 		{"an account's setting", rest + "accounts: {a: {timezon: UTC}}\n", "3:16: accounts.a.timezon: unknown key; did you mean timezone? allowed: timezone"},

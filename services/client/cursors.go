@@ -21,7 +21,7 @@ import (
 type CursorRow struct {
 	Source  string    `json:"source"`
 	Account string    `json:"account"`
-	Stream  string    `json:"stream"` // report: Value is a moment; changes: it is the source's
+	Stream  string    `json:"stream"` // report: Value is a moment; changes, stream: it is the source's
 	Value   string    `json:"value"`  // "": the next refresh is as the first
 	Next    string    `json:"next"`   // the value when Job is done
 	Job     string    `json:"job"`
@@ -145,18 +145,21 @@ func (c *Client) checkCursor(which CursorWhich, value string) (CursorWhich, stri
 	}
 	if which.Stream == "" {
 		which.Stream = fetch.StreamReport
-		if src.Fetch.Changes != nil {
+		switch {
+		case src.Fetch.Changes != nil:
 			which.Stream = fetch.StreamChanges
+		case src.Fetch.Stream != nil:
+			which.Stream = fetch.StreamPosition
 		}
 	}
 	switch which.Stream {
-	case fetch.StreamChanges:
+	case fetch.StreamChanges, fetch.StreamPosition:
 		return which, value, nil
 	case fetch.StreamReport:
 		value, err = moment(value, src, which.Account)
 		return which, value, err
 	}
-	return which, value, fmt.Errorf("stream: found %q; there are %s, %s", which.Stream, fetch.StreamReport, fetch.StreamChanges)
+	return which, value, fmt.Errorf("stream: found %q; there are %s, %s, %s", which.Stream, fetch.StreamReport, fetch.StreamChanges, fetch.StreamPosition)
 }
 
 // moment reads a day, on the account's clock, or a moment.

@@ -58,7 +58,7 @@ func TestAWrongCursorSaysWhatIsAllowed(t *testing.T) {
 	}{
 		{CursorWhich{Source: "shp"}, "1", `source: found "shp"`},
 		{CursorWhich{Source: "shop", Account: "acme"}, "2026-11-20", `account: found "acme"; source shop has none`},
-		{CursorWhich{Source: "shop", Stream: "x"}, "1", `stream: found "x"; there are report, changes`},
+		{CursorWhich{Source: "shop", Stream: "x"}, "1", `stream: found "x"; there are report, changes, stream`},
 		{CursorWhich{Source: "shop"}, "yesterday", `value: found "yesterday"; the cursor of a report is a day`},
 		{CursorWhich{Source: "shop"}, "", "value: it is empty"},
 	} {

@@ -61,7 +61,8 @@ func (c *Client) publishAgain(ctx context.Context, job string) (messages, recut 
 }
 
 // reopen has a job that has ended run on, and the slices begin again whose parts
-// are missing: those that a row names and has no bodies of.
+// are missing: those that a row names and has no bodies of. The row of a stretch
+// has its slice's id before the slash.
 func (c *Client) reopen(ctx context.Context, job string) (slices int, err error) {
 	err = pgx.BeginFunc(ctx, c.db, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `
@@ -71,7 +72,7 @@ func (c *Client) reopen(ctx context.Context, job string) (slices int, err error)
 		tag, err := tx.Exec(ctx, `
 			WITH asked AS (SELECT id FROM jobs WHERE id = $1), `+missing+`
 			UPDATE ledger l SET state = 'started', starts = 0 FROM missing m
-			WHERE l.stage = m.stage AND l.message_id = m.cause AND l.state = 'done' AND l.stage = $2
+			WHERE l.stage = m.stage AND l.message_id IN (m.cause, split_part(m.cause, '/', 1)) AND l.state = 'done' AND l.stage = $2
 			AND NOT EXISTS (SELECT 1 FROM jsonb_array_elements(l.outputs) AS o WHERE o ->> 'id' = m.id)`, job, fetch.Name)
 		if err != nil {
 			return err

@@ -14,12 +14,14 @@ import (
 type Cursors struct {
 	Days    map[string]metric.Day // of reports: the day to begin at
 	Changes map[string]string     // of what changed
+	Streams map[string]string     // of streams: after what was published
 }
 
 // The streams that have a cursor.
 const (
-	StreamReport  = "report"  // its value is a moment: all since then may have changed
-	StreamChanges = "changes" // its value is the source's
+	StreamReport   = "report"  // its value is a moment: all since then may have changed
+	StreamChanges  = "changes" // its value is the source's
+	StreamPosition = "stream"  // its value is the source's, and moves as it is read
 )
 
 const keepHistory = 30 // days
@@ -43,12 +45,14 @@ func advanceCursors(ctx context.Context, tx pgx.Tx, src *source.Source) (c Curso
 	if err != nil {
 		return c, err
 	}
-	c.Days, c.Changes = map[string]metric.Day{}, map[string]string{}
+	c.Days, c.Changes, c.Streams = map[string]metric.Day{}, map[string]string{}, map[string]string{}
 	var account, stream, value string
 	_, err = pgx.ForEachRow(rows, []any{&account, &stream, &value}, func() error {
 		switch day, ok := refreshFrom(value, src, account); {
 		case stream == StreamChanges:
 			c.Changes[account] = value
+		case stream == StreamPosition:
+			c.Streams[account] = value
 		case ok:
 			c.Days[account] = day
 		}

@@ -28,6 +28,7 @@ type question struct {
 
 	etag, modified string   // of an answer that need not be sent again
 	expired        []string // statuses that say that the cursor is too old
+	header         map[string]string
 
 	heed func(*http.Response) error // told of each answer, refusals too; nil: nobody
 }
@@ -49,6 +50,9 @@ func get(ctx context.Context, q question) (*http.Response, error) {
 		if value != "" {
 			request.Header.Set(name, value)
 		}
+	}
+	for name, value := range q.header {
+		request.Header.Set(name, value)
 	}
 	q.as.Sign(request)
 	response, err := q.client.Do(request)

@@ -27,12 +27,16 @@ func Plan(j Job, src *source.Source, cursors Cursors, now time.Time) ([]event.Sl
 		slice.Account = j.Account
 		return []event.Slice{slice}, nil
 	}
-	if src.Fetch.Report.Path == "" {
-		return nil, fmt.Errorf(`source %s has no fetch.report.path: a job for it needs a "url"`, src.Name)
+	if err := possible(j, src); err != nil {
+		return nil, err
 	}
 	var out []event.Slice
 	for _, account := range accounts {
 		slice.Account = account
+		if src.Live() && slice.Refresh {
+			out = append(out, lives(slice, src, cursors, now)...)
+			continue
+		}
 		if src.Fetch.Changes != nil && slice.Refresh {
 			ask, since := slice, cursors.Changes[account]
 			ask.Since = &since
@@ -46,6 +50,37 @@ func Plan(j Job, src *source.Source, cursors Cursors, now time.Time) ([]event.Sl
 		out = append(out, reports(slice, src, from, to)...)
 	}
 	return out, nil
+}
+
+// possible refuses what the source file has no request for.
+func possible(j Job, src *source.Source) error {
+	switch live := src.Live() && j.mode() == ModeRefresh; {
+	case live && j.AsOf != "":
+		return fmt.Errorf("as_of: a refresh of source %s reads what happens now; a backfill or a url may have been true at another time", src.Name)
+	case !live && src.Fetch.Report.Path == "":
+		return fmt.Errorf(`source %s has no fetch.report.path: a job for it needs a "url"`, src.Name)
+	}
+	return nil
+}
+
+// lives are the slices that read what happens. A stream without a position begins
+// now: what was before is in the report, where the source has one.
+func lives(slice event.Slice, src *source.Source, cursors Cursors, now time.Time) []event.Slice {
+	if src.Fetch.Poll != nil {
+		from, to := lookback(src, slice.Account, now)
+		poll := reports(slice, src, from, to)[0]
+		poll.Live = event.LivePoll
+		return []event.Slice{poll}
+	}
+	listen := slice
+	listen.Live = event.LiveStream
+	out := []event.Slice{listen}
+	if cursors.Streams[slice.Account] == "" && src.Fetch.Report.Path != "" {
+		slice.Refresh = false
+		from, to := fullDays(src, slice.Account, now)
+		out = append(out, reports(slice, src, from, to)...)
+	}
+	return out
 }
 
 // reports are the slices that ask for the report of some days.

@@ -35,9 +35,12 @@ func (s *Stage) slice(ctx context.Context, d pipeline.Delivery) ([]pipeline.Enve
 		return nil, err
 	}
 	if out, done, err := recall(ctx, s.DB, d.ID); done || err != nil {
-		return out, err // its parts were confirmed before its row was committed
+		return s.untaken(ctx, slice, out, err) // its parts were confirmed before its row was committed
 	}
 	t := task{d, slice, src}
+	if slice.Live != "" {
+		return s.live(ctx, t)
+	}
 	if err := s.checkPage(ctx, t); err != nil {
 		return nil, err
 	}
@@ -100,7 +103,7 @@ func (s *Stage) read(ctx context.Context, t task, a Answer, k known) (cut pieces
 	case t.conditional() && a.Hash == k.Hash: // PostgreSQL holds it already
 		cut.counts["answers.fetched"], cut.counts["answers.bytes"], cut.records = 1, int(a.Bytes), k.Records
 	default:
-		cut, err = s.cut(ctx, t, a, file)
+		cut, err = s.cut(ctx, t, a, file, (*news)(nil).of)
 		cut.cursor = cursor
 	}
 	if err == nil {
@@ -212,6 +215,17 @@ func (s *Stage) ask(ctx context.Context, t task) (a Answer, k known, err error) 
 
 // keep reads an answer into the archive, and commits that it is there.
 func (s *Stage) keep(ctx context.Context, t task, answer io.Reader, a *Answer) error {
+	if err := s.take(answer, a); err != nil {
+		return err
+	}
+	if err := s.Archive.Put(ctx, a.incoming()); err != nil {
+		return err
+	}
+	return insertAnswer(ctx, s.DB, t.Delivery, a)
+}
+
+// take reads an answer to its end.
+func (s *Stage) take(answer io.Reader, a *Answer) error {
 	in, err := s.Archive.Take(answer)
 	a.file, a.Hash, a.Bytes = in.File, in.Hash, in.Size
 	switch {
@@ -220,10 +234,7 @@ func (s *Stage) keep(ctx context.Context, t task, answer io.Reader, a *Answer) e
 	case err != nil:
 		return pipeline.Paced(fmt.Errorf("answer of %s: cut off after %d bytes: %w", a.URL, a.Bytes, err))
 	}
-	if err := s.Archive.Put(ctx, in); err != nil {
-		return err
-	}
-	return insertAnswer(ctx, s.DB, t.Delivery, a)
+	return nil
 }
 
 // open opens what is at an address, and notes what its header says.
@@ -231,26 +242,14 @@ func (s *Stage) open(ctx context.Context, t task, u *url.URL, k known, a *Answer
 	if u.Scheme == "file" {
 		return s.openFile(u)
 	}
-	client, err := s.Guard.Client(t.src.HTTP.TLS, "http.tls")
-	if err != nil {
-		return nil, pipeline.Permanent(fmt.Errorf("source %s: %w", t.src.Name, err))
-	}
-	as, err := s.credential(ctx, client, u, t.slice.Account, t.src)
-	if err != nil {
-		return nil, err
-	}
-	q := question{client: client, url: u, as: as, timeout: t.src.HTTP.Timeout}
-	q.heed = func(r *http.Response) error { return s.budget(t, u).Heed(ctx, shown(u, t.src), r) }
+	var q question
 	if t.conditional() && t.src.Fetch.Pages == nil { // the next page is found in a page's own answer
 		q.etag, q.modified = k.ETag, k.Modified
 	}
 	if t.slice.Since != nil && *t.slice.Since != "" {
 		q.expired = t.src.Fetch.Changes.Expired
 	}
-	response, err := get(ctx, q)
-	if refused, ok := errors.AsType[unauthorizedError](err); ok {
-		return nil, s.refused(ctx, refused, as)
-	}
+	response, err := s.request(ctx, t, u, q)
 	if err != nil {
 		return nil, err
 	}
@@ -261,6 +260,25 @@ func (s *Stage) open(ctx context.Context, t task, u *url.URL, k known, a *Answer
 		return nil, pipeline.Permanent(err)
 	}
 	return response.Body, nil
+}
+
+// request asks a question at an address, as the account's credential says.
+func (s *Stage) request(ctx context.Context, t task, u *url.URL, q question) (*http.Response, error) {
+	client, err := s.Guard.Client(t.src.HTTP.TLS, "http.tls")
+	if err != nil {
+		return nil, pipeline.Permanent(fmt.Errorf("source %s: %w", t.src.Name, err))
+	}
+	as, err := s.credential(ctx, client, u, t.slice.Account, t.src)
+	if err != nil {
+		return nil, err
+	}
+	q.client, q.url, q.as, q.timeout = client, u, as, t.src.HTTP.Timeout
+	q.heed = func(r *http.Response) error { return s.budget(t, u).Heed(ctx, shown(u, t.src), r) }
+	response, err := get(ctx, q)
+	if refused, ok := errors.AsType[unauthorizedError](err); ok {
+		return nil, s.refused(ctx, refused, as)
+	}
+	return response, err
 }
 
 // refused says what follows from a 401: a token may have been taken back, and
@@ -291,19 +309,17 @@ func (s *Stage) refuse(ctx context.Context, d pipeline.Delivery, a Answer, reaso
 // ahead is how many parts are cut while others are published.
 const ahead = 8
 
-// cut cuts an answer into parts and publishes them meanwhile.
-func (s *Stage) cut(ctx context.Context, t task, a Answer, file *os.File) (pieces, error) {
+// cut cuts an answer into parts and publishes them meanwhile: of each what matters.
+func (s *Stage) cut(ctx context.Context, t task, a Answer, file *os.File, matters func(event.Part) event.Part) (pieces, error) {
 	cut := pieces{counts: map[string]int{"answers.fetched": 1, "answers.bytes": int(a.Bytes)}}
-	answer := a.forCutting(file)
-	answer.Account, answer.MaxSize = t.slice.Account, s.MaxSize
 	err := s.stream(ctx, func(ctx context.Context, publish func(pipeline.Envelope) error) error {
-		return t.src.Cut(ctx, answer, func(p event.Part, rejects []source.Reject) error {
+		return t.src.Cut(ctx, s.cuttable(t, a, file), func(p event.Part, rejects []source.Reject) error {
 			if err := insertRejects(ctx, s.DB, t.Job, a.N, t.src.Name, rejects); err != nil {
 				return err
 			}
 			cut.counts["stats.rejected"] += len(rejects)
 			cut.records += len(p.Objects) + len(p.Stats) + len(rejects)
-			if len(p.Objects) == 0 {
+			if p = matters(p); len(p.Objects) == 0 {
 				return nil
 			}
 			part, err := t.Emit(s.Next, a.key(t.src, p.Ordinal), p)
@@ -341,6 +357,13 @@ func (s *Stage) stream(ctx context.Context, work func(ctx context.Context, publi
 		})
 	})
 	return group.Wait()
+}
+
+// cuttable is the answer for the package source, with what a task says of it.
+func (s *Stage) cuttable(t task, a Answer, file *os.File) source.Answer {
+	answer := a.forCutting(file)
+	answer.Account, answer.MaxSize = t.slice.Account, s.MaxSize
+	return answer
 }
 
 // forCutting is the answer for the package source.

@@ -51,6 +51,9 @@ type Stage struct {
 	tokens access.Tokens
 	files  files
 	pacing atomic.Int32 // slices that may be waiting for their budget
+
+	listening atomic.Int32 // slices that read a stream: half of the slots may
+	crowded   atomic.Bool  // a stream was turned away since the last lease ended
 }
 
 // Handle does one job or slice.

@@ -17,6 +17,7 @@ import (
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/postgres"
 	"github.com/leatflow/leat/pkg/source"
+	"github.com/leatflow/leat/services/archive"
 )
 
 // An Answer is what a source said once.
@@ -31,11 +32,17 @@ type Answer struct {
 	Page       int    // of a sequence
 	First      string // id of the slice that asked for its first page
 	Link       string // to the next page, where the answer's header has it
+	Position   string // of a stream, after it
 
 	ETag, Modified string // what the source calls it by; of an answer of this try
 	Unchanged      bool   // it is what the last one was, and was not sent again
 
 	file *os.File // its bytes, of an answer of this try
+}
+
+// incoming is an answer of this try for the archive.
+func (a Answer) incoming() archive.Incoming {
+	return archive.Incoming{File: a.file, Hash: a.Hash, Size: a.Bytes}
 }
 
 func (a Answer) close() {
@@ -119,22 +126,24 @@ func lastAnswer(ctx context.Context, db *pgxpool.Pool, job, slice string) (a Ans
 // one job take one after the other. The slice made progress: the starts before
 // this one do not count against it.
 func insertAnswer(ctx context.Context, db *pgxpool.Pool, d pipeline.Delivery, a *Answer) error {
-	return postgres.InTx(ctx, db, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('leat.answers ' || $1, 0))`, d.Job); err != nil {
-			return err
-		}
-		err := tx.QueryRow(ctx, `
-			WITH progress AS (
-				UPDATE ledger SET starts = 0 WHERE stage = $8 AND message_id = $2 AND state = 'started'
-			)
-			INSERT INTO answers (job_id, n, message_id, url, hash, bytes, format, observed_at, asked_at, page, first_id, link)
-			SELECT $1, coalesce((SELECT max(n) + 1 FROM answers WHERE job_id = $1), 0), $2, $3, $4, $5, $6, $7, $9, $10, $11, $12
-			RETURNING n`, d.Job, d.ID, a.URL, a.Hash, a.Bytes, a.Format, a.ObservedAt, Name, a.AskedAt, a.Page, a.First, a.Link).Scan(&a.N)
-		if err != nil {
-			return fmt.Errorf("keep answer: %w", err)
-		}
-		return nil
-	})
+	return postgres.InTx(ctx, db, func(tx pgx.Tx) error { return putAnswer(ctx, tx, d, a) })
+}
+
+func putAnswer(ctx context.Context, tx pgx.Tx, d pipeline.Delivery, a *Answer) error {
+	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('leat.answers ' || $1, 0))`, d.Job); err != nil {
+		return err
+	}
+	err := tx.QueryRow(ctx, `
+		WITH progress AS (
+			UPDATE ledger SET starts = 0 WHERE stage = $8 AND message_id = $2 AND state = 'started'
+		)
+		INSERT INTO answers (job_id, n, message_id, url, hash, bytes, format, observed_at, asked_at, page, first_id, link, position)
+		SELECT $1, coalesce((SELECT max(n) + 1 FROM answers WHERE job_id = $1), 0), $2, $3, $4, $5, $6, $7, $9, $10, $11, $12, nullif($13, '')
+		RETURNING n`, d.Job, d.ID, a.URL, a.Hash, a.Bytes, a.Format, a.ObservedAt, Name, a.AskedAt, a.Page, a.First, a.Link, a.Position).Scan(&a.N)
+	if err != nil {
+		return fmt.Errorf("keep answer: %w", err)
+	}
+	return nil
 }
 
 func markBroken(ctx context.Context, db *pgxpool.Pool, job string, n int, why string) error {

@@ -105,7 +105,7 @@ func (s *Stage) marks(ctx context.Context, tx pgx.Tx, inputs []input) (*marks, e
 		return nil, err
 	}
 	for _, in := range inputs {
-		m.soon[in.job] = in.src.Stats.Kind == source.KindCount
+		m.soon[in.job] = in.src.Stats.Kind == source.KindCount || in.src.Live()
 		var moved []event.Change
 		for _, c := range in.Objects {
 			n := nodes[c.ID]
