@@ -110,11 +110,11 @@ type DeadLetter struct {
 	DiedAt    time.Time `json:"died_at"`
 }
 
-// A Waiting is a message of a job that failed and will be tried again.
+// A Waiting is a message of a job that failed, or is held up, and will be tried again.
 type Waiting struct {
 	Stage     string    `json:"stage"`
 	MessageID string    `json:"message_id"`
-	Class     string    `json:"error_class"` // unavailable, rate-limited, failed or crashed
+	Class     string    `json:"error_class"` // unavailable, rate-limited, failed or crashed; yields
 	Attempts  int       `json:"attempts"`    // that it has used up; of crashed: its starts
 	Error     string    `json:"error"`
 	Since     time.Time `json:"since"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"net/url"
+	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -15,9 +16,11 @@ import (
 
 // A parked slice is put back into the queue: nobody holds it meanwhile.
 type parked struct {
-	wait time.Duration
-	turn time.Time // when it may ask, if it stands in line
-	why  string    // for people; empty: it is only not its turn
+	wait  time.Duration
+	turn  time.Time // when it may ask, if it stands in line
+	held  int       // how often others have held it up, this time included
+	class string    // of why
+	why   string    // for people; empty: it is only not its turn
 }
 
 func (p parked) Error() string { return "to be asked later: " + p.why }
@@ -48,7 +51,7 @@ func (s *Stage) await(ctx context.Context, t task, u *url.URL) error {
 		case err != nil:
 			return err
 		case away != nil:
-			return parked{wait: away.Wait, turn: turn, why: away.Why}
+			return parked{wait: away.Wait, turn: turn, class: pipeline.ClassRateLimited, why: away.Why}
 		case wait == 0:
 			return nil
 		case !held || time.Now().Add(wait).After(until):
@@ -75,17 +78,19 @@ func (s *Stage) release(ctx context.Context, t task, u *url.URL) {
 // park puts a slice back into the queue.
 func (s *Stage) park(ctx context.Context, t task, p parked) ([]pipeline.Envelope, error) {
 	again := t.Envelope
-	again.Queue, again.Wait, again.Headers = s.Self, p.wait, maps.Clone(t.Headers)
+	again.Queue, again.Wait, again.Headers = s.Self, p.wait, map[string]string{}
+	maps.Copy(again.Headers, t.Headers)
 	delete(again.Headers, turnHeader)
+	delete(again.Headers, heldHeader)
 	if !p.turn.IsZero() {
-		if again.Headers == nil {
-			again.Headers = map[string]string{}
-		}
 		again.Headers[turnHeader] = p.turn.Format(time.RFC3339Nano)
+	}
+	if p.held > 0 {
+		again.Headers[heldHeader] = strconv.Itoa(p.held)
 	}
 	if p.why == "" {
 		return []pipeline.Envelope{again}, nil
 	}
 	ledger := postgres.Ledger{DB: s.DB, Stage: Name}
-	return []pipeline.Envelope{again}, ledger.Waits(ctx, t.Envelope, pipeline.Setback{Class: pipeline.ClassRateLimited, Reason: p.why})
+	return []pipeline.Envelope{again}, ledger.Waits(ctx, t.Envelope, pipeline.Setback{Class: p.class, Reason: p.why, Attempts: t.Attempt})
 }

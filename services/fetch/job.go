@@ -191,10 +191,16 @@ func (j Job) mode() string {
 	return j.Mode
 }
 
+// The priorities of messages.
+const (
+	backfillPriority = 1
+	usualPriority    = 5
+)
+
 // Priority is the job's messages': refreshes pass backfills.
 func (j Job) Priority() uint8 {
 	if j.mode() == ModeBackfill || j.mode() == ModeFull {
-		return 1
+		return backfillPriority
 	}
-	return 5
+	return usualPriority
 }

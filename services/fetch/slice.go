@@ -182,6 +182,9 @@ func (s *Stage) ask(ctx context.Context, t task) (a Answer, k known, err error) 
 	}
 	a = Answer{URL: shown(u, t.src), Format: t.src.FormatOf(u.Path)}
 	a.Page, a.First = pageOf(t)
+	if err := s.yield(ctx, t); err != nil {
+		return a, k, err
+	}
 	if err := s.Archive.Ready(ctx); err != nil {
 		return a, k, err // what the source says could not be kept
 	}
@@ -384,6 +387,7 @@ func (s *Stage) publish(ctx context.Context, parts <-chan pipeline.Envelope) err
 		if err := s.Sink.Publish(ctx, window); err != nil {
 			return err
 		}
+		s.gauge.add(len(window))
 		pipeline.Point("part")
 	}
 	return nil

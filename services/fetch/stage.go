@@ -48,6 +48,10 @@ type Stage struct {
 	Host   string                  // whose folder it is, where there are several
 	Broken func(map[string]string) // told what is wrong with source files, by source; nil: nobody
 
+	YieldAbove int                                                               // messages in one queue, above which no slice of a backfill begins
+	Longest    func(ctx context.Context) (queue string, messages int, err error) // of the queues after its own; nil: backfills do not yield
+
+	gauge  gauge
 	tokens access.Tokens
 	files  files
 	pacing atomic.Int32 // slices that may be waiting for their budget

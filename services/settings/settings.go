@@ -59,7 +59,8 @@ type Console struct {
 type Fetch struct {
 	Slots       int      `mapstructure:"slots"` // jobs done side by side
 	MaxAttempts int      `mapstructure:"max_attempts"`
-	Files       []string `mapstructure:"files"` // folders below which file:// addresses may lie
+	YieldAbove  int      `mapstructure:"yield_above"` // messages in one queue, above which no slice of a backfill begins
+	Files       []string `mapstructure:"files"`       // folders below which file:// addresses may lie
 
 	AllowNetworks []string      `mapstructure:"allow_networks"` // beside the public internet
 	MaxSizeMiB    int64         `mapstructure:"max_size_mib"`   // of an answer
@@ -81,7 +82,7 @@ func Default() Settings {
 		MongoDB:  mongodb.DefaultConfig(),
 		Sources:  "config/sources",
 		Archive:  "/var/lib/leat/archive",
-		Fetch:    Fetch{Slots: 2, MaxAttempts: 5, Files: []string{}, AllowNetworks: []string{}, MaxSizeMiB: 16384, MaxDuration: 25 * time.Minute},
+		Fetch:    Fetch{Slots: 2, MaxAttempts: 5, YieldAbove: 300, Files: []string{}, AllowNetworks: []string{}, MaxSizeMiB: 16384, MaxDuration: 25 * time.Minute},
 		Delta:    pipeline.Config{BatchSize: 8, Slots: 2, Prefetch: 32, MaxAttempts: 5},
 		Annotate: pipeline.Config{BatchSize: 16, Slots: 1, Prefetch: 64, MaxAttempts: 5},
 		Rollup: Rollup{
@@ -107,6 +108,9 @@ func (s Settings) Validate() error {
 		if n < 1 || n > 10_000 {
 			wrong = append(wrong, errors.New(name+": a whole number from 1 to 10000 is allowed"))
 		}
+	}
+	if s.Fetch.YieldAbove < 0 || s.Fetch.YieldAbove > 1_000_000 {
+		wrong = append(wrong, errors.New("fetch.yield_above: a whole number from 0 to 1000000 is allowed"))
 	}
 	if s.Rollup.Writing.Within < 10*time.Millisecond {
 		wrong = append(wrong, errors.New("rollup.within: at least 10ms"))

@@ -49,6 +49,10 @@ func Fetch(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) error {
 		Folder: cfg.Sources, Files: cfg.Fetch.Files, Guard: guard, MaxSize: cfg.Fetch.MaxSizeMiB << 20,
 		Slots: cfg.Fetch.Slots, Self: rabbit.Fetch, Next: rabbit.Delta, Count: metrics.Count, Log: d.Log,
 		Host: hostname(), Broken: brokenSources(d),
+		YieldAbove: cfg.Fetch.YieldAbove,
+		Longest: func(ctx context.Context) (string, int, error) {
+			return s.broker.Longest(ctx, rabbit.Delta, rabbit.Annotate, rabbit.Rollup)
+		},
 	}
 	ledger := fetch.Ledger{Ledger: postgres.Ledger{DB: s.db, Stage: fetch.Name}}
 	return s.run(ctx, worker{

@@ -100,8 +100,8 @@ func showWaiting(w io.Writer, j client.Job) {
 	if len(j.Waiting) == 0 || !j.Open() {
 		return
 	}
-	fmt.Fprintln(w, "\nwhat failed and is tried again:")
-	rows := []string{"STAGE\tMESSAGE\tFAILED\tCLASS\tATTEMPTS\tREASON"}
+	fmt.Fprintln(w, "\nwhat waits, and is tried again:")
+	rows := []string{"STAGE\tMESSAGE\tSINCE\tCLASS\tATTEMPTS\tREASON"}
 	for _, m := range j.Waiting {
 		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%d\t%s", m.Stage, m.MessageID, at(&m.Since), m.Class, m.Attempts, m.Error))
 	}

@@ -38,7 +38,7 @@ func newProgress(w io.Writer, say func(string)) *progress {
 func (p *progress) show(j client.Job) {
 	if n := len(j.Waiting); n > 0 && j.Waiting[n-1].Error != p.trouble {
 		p.trouble = j.Waiting[n-1].Error
-		p.note("it will be tried again: " + p.trouble)
+		p.note("waiting: " + p.trouble)
 	}
 	text := progressLine(j)
 	if p.bar != nil {

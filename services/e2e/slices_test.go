@@ -1,0 +1,93 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/leatflow/leat/pkg/rabbit"
+)
+
+// A month is a source that answers each day with an ad of its own.
+type month struct {
+	url   string
+	asked atomic.Int32
+	hold  chan struct{} // closed: answers at once
+}
+
+func (m *month) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	m.asked.Add(1)
+	<-m.hold
+	day := r.URL.Query().Get("d")
+	fmt.Fprintf(w, `{"ads":[{"id":"a-%s","date":%q,"clicks":3}]}`, day, day)
+}
+
+// month serves one, under the name of ads, and takes it for a backfill of 30 slices.
+func (s *system) month() *month {
+	s.t.Helper()
+	m := &month{hold: make(chan struct{})}
+	server := httptest.NewServer(m)
+	s.t.Cleanup(server.Close)
+	m.url = server.URL
+	s.source("ads.yaml", fmt.Sprintf(`
+source: ads
+http: {base_url: %q}
+fetch: {report: {path: "/r?d={from}", slice: 1d, lookback: 30d}}
+records:
+  - each: ads
+    object: {type: ad, key: id}
+    stat: {day: date, metrics: [clicks]}
+`, server.URL))
+	return m
+}
+
+const monthJob = `{"source":"ads","mode":"backfill","from":"2026-03-01","to":"2026-03-30"}`
+
+// one is the only value that a query returns.
+func (s *system) one(sql string, args ...any) int {
+	s.t.Helper()
+	n, err := strconv.Atoi(s.query(sql, args...)[0])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+const held = `SELECT count(*) FROM ledger WHERE job_id = $1 AND state = 'started' AND error_class = $2`
+
+// A backfill of 30 slices begins none while a queue is deep, lets a refresh pass,
+// and goes on by itself when delta has got on.
+func TestABackfillYieldsAndGoesOnByItself(t *testing.T) {
+	s := newSystem(t)
+	s.cfg.Fetch.YieldAbove = 4
+	m := s.month()
+	close(m.hold)
+	s.start(1, "fetch")
+	job := s.submit(monthJob)
+	s.until(patience, "the slices to wait", func() bool { return s.one(held, job, "yields") > 0 })
+	s.until(patience, "all slices to begin or to wait", func() bool {
+		return s.one(held, job, "yields")+s.one(`SELECT count(*) FROM answers WHERE job_id = $1`, job) == 30
+	})
+	if n := int(m.asked.Load()); n < 5 || n > 5+s.cfg.Fetch.Slots {
+		t.Errorf("%d slices were asked for while 4 parts may lie in delta's queue", n)
+	}
+	refresh := s.submit(`{"source":"ads","url":"` + m.url + `/r?d=2026-03-31"}`)
+	s.until(patience, "a refresh to pass", func() bool {
+		return s.one(`SELECT count(*) FROM answers WHERE job_id = $1`, refresh) == 1
+	})
+	c, _ := s.operator()
+	j, err := c.Job(t.Context(), job)
+	if err != nil || len(j.Waiting) == 0 || !strings.HasPrefix(j.Waiting[0].Error, rabbit.Delta+" holds ") || j.Waiting[0].Attempts != 0 {
+		t.Errorf("leat job says %+v, %v", j.Waiting, err)
+	}
+	s.start(1, "delta", "annotate", "rollup")
+	state, counts := s.await(job, 2*patience)
+	s.want("state", state, "done")
+	s.want("stats", counts["stats"]["new"], 30)
+	s.want("requests", m.asked.Load(), 31)
+	s.want("attempts", s.one(`SELECT max(attempts) FROM ledger`), 0)
+}
