@@ -212,7 +212,7 @@ func reopen(ctx context.Context, tx pgx.Tx, in pipeline.Batch) error {
 			SELECT p.id, p.parent_id FROM again JOIN jobs p ON p.id = again.parent_id
 		)
 		UPDATE jobs j SET state = 'running', finished_at = NULL, error = NULL
-		FROM again WHERE j.id = again.id AND j.state IN ('incomplete', 'failed')`, jobs)
+		FROM again WHERE j.id = again.id AND j.state IN ('incomplete', 'failed', 'cancelled')`, jobs)
 	return err
 }
 

@@ -20,9 +20,9 @@ import (
 const (
 	Submit  = "submit"  // of a job
 	Replay  = "replay"  // of dead letters
-	Pause   = "pause"   // of a replay
-	Resume  = "resume"  // of a replay, and of a job whose messages were lost
-	Cancel  = "cancel"  // of a replay
+	Pause   = "pause"   // of a replay or a job
+	Resume  = "resume"  // of a replay or a job, and of a job whose messages were lost
+	Cancel  = "cancel"  // of a replay or a job
 	Edit    = "edit"    // of a dead letter
 	Drop    = "drop"    // of dead letters
 	Repair  = "repair"  // of documents, by marking them

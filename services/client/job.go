@@ -53,6 +53,7 @@ func countsOf(raw []byte) (Counts, error) {
 
 // Progress says how far each stage is.
 type Progress struct {
+	Slices    Slices    `json:"slices"`
 	Answers   Answers   `json:"answers"`
 	Parts     Parts     `json:"parts"`
 	Annotated int64     `json:"annotated"` // messages that annotate has done
@@ -114,7 +115,7 @@ type DeadLetter struct {
 type Waiting struct {
 	Stage     string    `json:"stage"`
 	MessageID string    `json:"message_id"`
-	Class     string    `json:"error_class"` // unavailable, rate-limited, failed or crashed; yields
+	Class     string    `json:"error_class"` // unavailable, rate-limited, failed or crashed; yields or paused
 	Attempts  int       `json:"attempts"`    // that it has used up; of crashed: its starts
 	Error     string    `json:"error"`
 	Since     time.Time `json:"since"`
@@ -188,7 +189,11 @@ func (c *Client) progress(ctx context.Context, id string) (p Progress, phases ma
 			coalesce(sum((counts ->> 'parts.fetched')::bigint), 0)::bigint, coalesce(sum((counts ->> 'documents.written')::bigint), 0)::bigint
 		FROM ledger WHERE job_id = $1`, id).
 		Scan(&p.Answers.Fetched, &p.Answers.Bytes, &p.Documents.Waiting, &p.Parts.Fetched, &p.Documents.Written)
+	if err != nil {
+		return p, nil, err
+	}
 	p.Parts.Fetched = max(p.Parts.Fetched, p.Parts.Done)
+	p.Slices, err = c.slices(ctx, id)
 	return p, phases, err
 }
 

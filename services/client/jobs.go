@@ -26,6 +26,7 @@ type JobRow struct {
 	FinishedAt *time.Time      `json:"finished_at"`
 	Error      string          `json:"error"`
 	Note       string          `json:"note,omitempty"` // what is worth knowing of how it ran
+	Halt       string          `json:"halt,omitempty"` // paused or cancelled: what a person has said of it
 }
 
 // States are the states of a job.
@@ -34,8 +35,16 @@ var States = []string{"queued", "running", "done", "incomplete", "failed", "canc
 // Open reports whether the job has not ended.
 func (j JobRow) Open() bool { return j.State == "queued" || j.State == "running" }
 
+// Standing is the job's state, with what a person has said of it while it is open.
+func (j JobRow) Standing() string {
+	if j.Open() && j.Halt != "" {
+		return j.State + ", " + j.Halt
+	}
+	return j.State
+}
+
 const jobColumns = `id::text, coalesce(parent_id::text, ''), coalesce(sender_id, ''), source, mode, state, params, via,
-	created_at, started_at, finished_at, coalesce(error, ''), coalesce(note, '')`
+	created_at, started_at, finished_at, coalesce(error, ''), coalesce(note, ''), coalesce(halt, '')`
 
 // A JobFilter says which jobs to list; what is empty does not filter.
 type JobFilter struct {

@@ -15,16 +15,18 @@ import (
 	"github.com/leatflow/leat/services/fetch"
 )
 
-// Resumed is what Resume published again.
+// Resumed is what Resume did.
 type Resumed struct {
 	Job      string `json:"job"`
+	Unpaused bool   `json:"unpaused"` // it was paused, and goes on
 	Messages int    `json:"messages"`
 	Recut    int    `json:"recut"` // of them, slices whose parts are cut once more
 }
 
-// Resume publishes what an open job still has to have done, for queues that have
-// lost it: purged, deleted, or on a broker that is gone.
-func (c *Client) Resume(ctx context.Context, id string) (r Resumed, err error) {
+// Resume lets a paused job go on. Of another that is open it publishes what it still
+// has to have done, for queues that have lost it: purged, deleted, or on a broker
+// that is gone.
+func (c *Client) Resume(ctx context.Context, id, why string) (r Resumed, err error) {
 	row, err := c.FindJob(ctx, id)
 	if err != nil {
 		return r, err
@@ -32,6 +34,11 @@ func (c *Client) Resume(ctx context.Context, id string) (r Resumed, err error) {
 	r.Job = row.ID
 	if !row.Open() {
 		return r, fmt.Errorf("job %s is %s: it has nothing left to do", row.ID, row.State)
+	}
+	if row.Halt == fetch.Paused {
+		_, err = c.unpause(ctx, row.ID, why)
+		r.Unpaused = err == nil
+		return r, err
 	}
 	r.Messages, r.Recut, err = c.publishAgain(ctx, row.ID)
 	return r, err

@@ -43,7 +43,7 @@ func TestPurgedJobsAreResumed(t *testing.T) {
 		if n, err := channel.QueuePurge(lost.queue, false); err != nil || n == 0 {
 			t.Fatalf("%d messages purged from %s: %v", n, lost.queue, err)
 		}
-		r, err := c.Resume(t.Context(), job)
+		r, err := c.Resume(t.Context(), job, "")
 		if err != nil || r.Messages == 0 {
 			t.Fatalf("resume after the loss of %s: %+v, %v", lost.queue, r, err)
 		}
@@ -52,7 +52,7 @@ func TestPurgedJobsAreResumed(t *testing.T) {
 		stop()
 		s.want("state after the loss of "+lost.queue, state, "done")
 	}
-	if _, err := c.Resume(t.Context(), s.query(`SELECT id::text FROM jobs LIMIT 1`)[0][1:9]); err == nil {
+	if _, err := c.Resume(t.Context(), s.query(`SELECT id::text FROM jobs LIMIT 1`)[0][1:9], ""); err == nil {
 		t.Error("a job that has ended was resumed")
 	}
 	s.sameAsUndisturbed(platform)

@@ -91,3 +91,79 @@ func TestABackfillYieldsAndGoesOnByItself(t *testing.T) {
 	s.want("requests", m.asked.Load(), 31)
 	s.want("attempts", s.one(`SELECT max(attempts) FROM ledger`), 0)
 }
+
+// A job that is paused asks nothing more, goes on when it is resumed, and ends as
+// cancelled with what it had asked for written.
+func TestAJobIsPausedResumedAndCancelled(t *testing.T) {
+	s := newSystem(t)
+	m := s.month()
+	s.start(1)
+	c, _ := s.operator()
+	job := s.submit(monthJob)
+	s.until(patience, "the source to be asked", func() bool { return int(m.asked.Load()) == s.cfg.Fetch.Slots })
+	if _, err := c.Pause(t.Context(), job, "too many"); err != nil {
+		t.Fatal(err)
+	}
+	close(m.hold) // what was asked for is answered, and flows on
+	s.until(patience, "the other slices to wait", func() bool { return s.one(held, job, "paused") == 30-int(m.asked.Load()) })
+	s.until(patience, "what was asked for to be in the rows", func() bool { return s.one(`SELECT count(*) FROM stats`) == int(m.asked.Load()) })
+	j, err := c.Job(t.Context(), job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.want("state", j.Standing(), "running, paused")
+	slices, asked := j.Progress.Slices, int64(m.asked.Load())
+	if asked > int64(s.cfg.Fetch.Slots) || slices.Planned != 30 || slices.Done != asked || slices.Waiting != 30-asked {
+		t.Errorf("asked %d times: %+v", asked, slices)
+	}
+	if first := slices.Rest[0]; !strings.HasPrefix(first.From, "2026-03-") || first.From != first.To || !strings.Contains(first.Error, "the job is paused") {
+		t.Errorf("a slice that waits: %+v", first)
+	}
+	if r, err := c.Resume(t.Context(), job, "enough room"); err != nil || !r.Unpaused || r.Messages != 0 {
+		t.Errorf("resume: %+v, %v", r, err)
+	}
+	s.until(patience, "it to go on", func() bool { return int64(m.asked.Load()) > asked })
+	if _, err := c.Cancel(t.Context(), job, "the wrong month"); err != nil {
+		t.Fatal(err)
+	}
+	state, counts := s.await(job, patience)
+	s.want("state", state, "cancelled")
+	n := int(m.asked.Load())
+	s.want("stats", counts["stats"]["new"], n)
+	s.want("cancelled", counts["slices"]["cancelled"], 30-n)
+	s.want("documents", len(s.documents("ads")), n)
+	s.want("audit", s.query(`SELECT action, why FROM audit WHERE subject = $1 ORDER BY id`, job), []string{`"pause" "too many"`, `"resume" "enough room"`, `"cancel" "the wrong month"`})
+	for what, do := range map[string]func() error{
+		"it has ended: it is cancelled":            func() error { _, err := c.Pause(t.Context(), job, ""); return err },
+		"job " + job + " is cancelled: it has not": func() error { _, err := c.Resume(t.Context(), job, ""); return err },
+		`no job has the id "nobodys"`:              func() error { _, err := c.Cancel(t.Context(), "nobodys", ""); return err },
+	} {
+		if err := do(); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("%v, want %s", err, what)
+		}
+	}
+}
+
+// A refresh that is cancelled moves no cursor: the next asks from the same day on.
+func TestACancelledRefreshMovesNoCursor(t *testing.T) {
+	s := newSystem(t)
+	m := s.month()
+	s.start(1)
+	c, _ := s.operator()
+	job := s.submit(`{"source":"ads"}`)
+	s.until(patience, "the source to be asked", func() bool { return int(m.asked.Load()) == s.cfg.Fetch.Slots })
+	if _, err := c.Cancel(t.Context(), job, ""); err != nil {
+		t.Fatal(err)
+	}
+	close(m.hold)
+	state, counts := s.await(job, patience)
+	s.want("state", state, "cancelled")
+	s.want("slices", counts["slices"]["planned"], 30)
+	job = s.submit(`{"source":"ads"}`)
+	state, counts = s.await(job, patience)
+	s.want("state of the next", state, "done")
+	s.want("its slices", counts["slices"]["planned"], 30) // all of the lookback: there is no cursor yet
+	state, counts = s.await(s.submit(`{"source":"ads"}`), patience)
+	s.want("slices of the one after", counts["slices"]["planned"], 1)
+	s.want("state of the one after", state, "done")
+}

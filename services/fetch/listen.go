@@ -96,8 +96,8 @@ func (s *Stage) hear(ctx context.Context, t task, h *hold, l *listener, from str
 		case <-ctx.Done():
 			return heard, context.Cause(ctx)
 		}
-		if h.cancelled {
-			return heard, errCancelled
+		if err := t.halted(h.halt); err != nil {
+			return heard, err
 		}
 	}
 }

@@ -22,11 +22,8 @@ import (
 // the slice may go through waiting queues and workers as it has to: it goes on
 // after the last stretch that is committed.
 
-// The reasons why a slice has read enough.
-var (
-	errLeaseOver = errors.New("the lease is over")
-	errCancelled = errors.New("the job was cancelled")
-)
+// errLeaseOver says that a slice has read enough.
+var errLeaseOver = errors.New("the lease is over")
 
 const pollLease = time.Hour // a poll is in nobody's hands between two requests
 
@@ -58,7 +55,7 @@ func (s *Stage) live(ctx context.Context, t task) ([]pipeline.Envelope, error) {
 	case expired, errors.Is(err, errLeaseOver):
 		return s.handOver(ctx, t, h, expired)
 	case errors.Is(err, errCancelled):
-		return s.finish(ctx, t, Answer{Unchanged: true}, pieces{})
+		return s.cancel(ctx, t)
 	}
 	return nil, err
 }
@@ -68,9 +65,10 @@ func (s *Stage) goOn(ctx context.Context, t task, h *hold) error {
 	if err := s.recut(ctx, t, h); err != nil {
 		return err
 	}
+	if err := t.halted(h.halt); err != nil {
+		return err
+	}
 	switch {
-	case h.cancelled:
-		return errCancelled
 	case h.left <= 0:
 		return errLeaseOver
 	case t.slice.Live == event.LivePoll:

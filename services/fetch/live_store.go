@@ -26,11 +26,11 @@ type hold struct {
 	source, account string
 	token           uuid.UUID
 
-	left      time.Duration // of the lease
-	due       time.Duration // until the next poll
-	known     known         // of the last poll
-	position  string        // from where the stream goes on
-	cancelled bool
+	left     time.Duration // of the lease
+	due      time.Duration // until the next poll
+	known    known         // of the last poll
+	position string        // from where the stream goes on
+	halt     string        // what a person has said of the job
 }
 
 // errHeld says that another job has the stream, and runs.
@@ -56,9 +56,9 @@ func (s *Stage) hold(ctx context.Context, t task) (*hold, error) {
 			OR NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = s.job_id AND j.state IN ('queued', 'running')))
 		RETURNING $7 - extract(epoch FROM clock_timestamp() - began)::float8, extract(epoch FROM due - clock_timestamp())::float8,
 			CASE WHEN version = $8 THEN etag ELSE '' END, CASE WHEN version = $8 THEN modified ELSE '' END, CASE WHEN version = $8 THEN hash ELSE '' END,
-			EXISTS (SELECT 1 FROM jobs j WHERE j.id = $3 AND j.state = 'cancelled')`,
+			coalesce((SELECT halt FROM jobs j WHERE j.id = $3), '')`,
 		h.source, h.account, t.Job, t.ID, h.token, holdTime.Seconds(), t.lease().Seconds(), t.src.Hash).
-		Scan(&left, &due, &h.known.ETag, &h.known.Modified, &h.known.Hash, &h.cancelled)
+		Scan(&left, &due, &h.known.ETag, &h.known.Modified, &h.known.Hash, &h.halt)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, whoHolds(ctx, s.DB, t)
 	}
@@ -110,8 +110,8 @@ func (h *hold) renew(ctx context.Context, db querier) (now time.Time, err error)
 	err = db.QueryRow(ctx, `
 		UPDATE streams s SET until = clock_timestamp() + $4 * interval '1 second'
 		WHERE source = $1 AND account = $2 AND holder = $3
-		RETURNING clock_timestamp(), EXISTS (SELECT 1 FROM jobs j WHERE j.id = s.job_id AND j.state = 'cancelled')`,
-		h.source, h.account, h.token, holdTime.Seconds()).Scan(&now, &h.cancelled)
+		RETURNING clock_timestamp(), coalesce((SELECT halt FROM jobs j WHERE j.id = s.job_id), '')`,
+		h.source, h.account, h.token, holdTime.Seconds()).Scan(&now, &h.halt)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return now, parked{wait: time.Second}
 	}
@@ -130,10 +130,14 @@ func (s *Stage) letGo(ctx context.Context, h *hold) {
 	}
 }
 
-// giveTo makes the next job, and makes the stream its own.
+// giveTo makes the next job, and makes the stream its own. What a person has said
+// of this one meanwhile comes first.
 func (h *hold) giveTo(ctx context.Context, tx pgx.Tx, next pipeline.Envelope) error {
 	if _, err := h.renew(ctx, tx); err != nil {
 		return err
+	}
+	if h.halt != "" {
+		return parked{wait: time.Second}
 	}
 	if _, err := tx.Exec(ctx, `
 		INSERT INTO jobs (id, source, mode, params, via, state) VALUES ($1, $2, $3, $4, 'stream', 'queued')
@@ -214,7 +218,7 @@ func (s *Stage) untaken(ctx context.Context, slice event.Slice, out []pipeline.E
 	if slice.Live == "" || len(out) == 0 || reason != nil {
 		return out, reason
 	}
-	_, taken, err := recall(ctx, s.DB, out[0].ID)
+	_, taken, _, err := recall(ctx, s.DB, out[0])
 	if taken {
 		out = nil
 	}

@@ -332,12 +332,18 @@ func TestAJobThatIsCancelledStopsItsStream(t *testing.T) {
 	c.say("a")
 	r := c.start(c.Stage, slice)
 	c.until("1", cursorNow)
-	c.exec(`UPDATE jobs SET state = 'cancelled'`)
+	c.halt(Paused)
 	c.say("b")
-	if out := r.wait(); len(out) != 0 {
+	out := r.wait()
+	if len(out) != 1 || out[0].ID != slice.ID || !strings.Contains(c.waiting(slice.ID), "the job is paused") {
+		t.Fatalf("a paused one: %+v", out)
+	}
+	c.halt(Cancelled)
+	if out := c.must(out[0]); len(out) != 0 {
 		t.Errorf("it goes on: %+v", out)
 	}
-	next := c.slice(refresh) // a new job begins where it ended
+	c.exec(`UPDATE jobs SET state = 'cancelled'`) // as rollup does
+	next := c.slice(refresh)                      // a new job begins where it ended
 	r = c.start(c.Stage, next)
 	c.say("c")
 	c.until("3", cursorNow)

@@ -34,10 +34,11 @@ func (s *Stage) slice(ctx context.Context, d pipeline.Delivery) ([]pipeline.Enve
 	if err != nil {
 		return nil, err
 	}
-	if out, done, err := recall(ctx, s.DB, d.ID); done || err != nil {
+	out, done, halt, err := recall(ctx, s.DB, d.Envelope)
+	if done || err != nil {
 		return s.untaken(ctx, slice, out, err) // its parts were confirmed before its row was committed
 	}
-	t := task{d, slice, src}
+	t := task{d, slice, src, halt}
 	if slice.Live != "" {
 		return s.live(ctx, t)
 	}
@@ -52,6 +53,9 @@ func (s *Stage) slice(ctx context.Context, d pipeline.Delivery) ([]pipeline.Enve
 	}
 	if p, ok := errors.AsType[parked](err); ok {
 		return s.park(ctx, t, p)
+	}
+	if errors.Is(err, errCancelled) {
+		return s.cancel(ctx, t)
 	}
 	if err != nil {
 		return nil, err
@@ -75,6 +79,7 @@ type task struct {
 	pipeline.Delivery
 	slice event.Slice
 	src   *source.Source
+	halt  string // what a person has said of the job
 }
 
 // conditional reports whether an answer that is the last one again says nothing
@@ -182,7 +187,7 @@ func (s *Stage) ask(ctx context.Context, t task) (a Answer, k known, err error) 
 	}
 	a = Answer{URL: shown(u, t.src), Format: t.src.FormatOf(u.Path)}
 	a.Page, a.First = pageOf(t)
-	if err := s.yield(ctx, t); err != nil {
+	if err := s.mayBegin(ctx, t); err != nil {
 		return a, k, err
 	}
 	if err := s.Archive.Ready(ctx); err != nil {

@@ -140,12 +140,16 @@ func (s *Stage) plan(ctx context.Context, d pipeline.Delivery, j Job) ([]pipelin
 			return nil, err
 		}
 		var now time.Time
-		if err := tx.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
+		var halt string
+		if err := tx.QueryRow(ctx, `SELECT clock_timestamp(), coalesce(halt, '') FROM jobs WHERE id = $1`, d.Job).Scan(&now, &halt); err != nil {
 			return nil, err
 		}
 		slices, err := Plan(j, src, cursors, now)
 		if err != nil {
 			return nil, pipeline.Permanent(err)
+		}
+		if halt == Cancelled {
+			slices = nil
 		}
 		result := postgres.Result{Source: src.Name, Counts: map[string]int{"slices.planned": len(slices)}}
 		for i, slice := range slices {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -101,13 +102,16 @@ func (l Ledger) Dead(ctx context.Context, e pipeline.Envelope, d pipeline.Death)
 	return l.Ledger.Dead(ctx, e, d)
 }
 
-// recall returns what followed from a message that is done.
-func recall(ctx context.Context, db *pgxpool.Pool, id string) (out []pipeline.Envelope, done bool, err error) {
-	err = db.QueryRow(ctx, `SELECT outputs FROM ledger WHERE stage = $1 AND message_id = $2 AND state = 'done'`, Name, id).Scan(&out)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, false, nil
-	}
-	return out, err == nil, postgres.Classify(err)
+// recall returns what followed from a message, if it is done, and what a person
+// has said of its job.
+func recall(ctx context.Context, db *pgxpool.Pool, e pipeline.Envelope) (out []pipeline.Envelope, done bool, halt string, err error) {
+	job, _ := uuid.Parse(e.Job) // else none, of which nobody has said anything
+	err = db.QueryRow(ctx, `
+		SELECT coalesce(l.outputs, '[]'), l.outputs IS NOT NULL, coalesce(j.halt, '')
+		FROM (SELECT) AS one
+		LEFT JOIN ledger l ON l.stage = $1 AND l.message_id = $2 AND l.state = 'done'
+		LEFT JOIN jobs j ON j.id = $3`, Name, e.ID, job).Scan(&out, &done, &halt)
+	return out, done, halt, postgres.Classify(err)
 }
 
 // lastAnswer returns the newest answer of a slice that is not broken, if any.

@@ -82,6 +82,7 @@ func (s *Stage) finish(ctx context.Context, settled []string) error {
 		WITH ended AS (
 			UPDATE jobs j SET
 				state = CASE
+					WHEN j.halt = 'cancelled' THEN 'cancelled'
 					WHEN NOT EXISTS (SELECT 1 FROM ledger l WHERE l.job_id = j.id AND l.state = 'dead')
 						AND NOT EXISTS (SELECT 1 FROM jobs c WHERE c.parent_id = j.id AND c.state <> 'done') THEN 'done'
 					WHEN EXISTS (SELECT 1 FROM ledger l WHERE l.job_id = j.id AND l.state = 'done' AND l.stage <> $2) THEN 'incomplete'

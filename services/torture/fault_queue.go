@@ -264,7 +264,7 @@ func (h *harness) resume(ctx context.Context) error {
 		case err != nil:
 			err = h.broker.Publish(ctx, []pipeline.Envelope{job})
 		case known.Open():
-			_, err = c.Resume(ctx, id)
+			_, err = c.Resume(ctx, id, "")
 		}
 		if err != nil {
 			return err

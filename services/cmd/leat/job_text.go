@@ -16,7 +16,7 @@ func showJob(w io.Writer, j client.Job) {
 	rows := []string{
 		"job\t" + j.ID,
 		"source\t" + j.Source,
-		"state\t" + j.State,
+		"state\t" + j.Standing(),
 		"asked\t" + string(j.Params),
 		"created\t" + at(&j.CreatedAt),
 		"started\t" + at(j.StartedAt),
@@ -31,6 +31,7 @@ func showJob(w io.Writer, j client.Job) {
 	slices.Sort(rows[8:])
 	table(w, rows...)
 	showProgress(w, j.Progress)
+	showSlices(w, j.Progress.Slices)
 	showCounts(w, j.Counts)
 	showPhases(w, j)
 	if j.Rejects.Count > 0 {
@@ -44,11 +45,52 @@ func showJob(w io.Writer, j client.Job) {
 func showProgress(w io.Writer, p client.Progress) {
 	fmt.Fprintln(w)
 	table(w,
+		"slices\t"+slicesLine(p.Slices),
 		fmt.Sprintf("answers\t%d fetched, %s", p.Answers.Fetched, size(p.Answers.Bytes)),
 		fmt.Sprintf("parts\t%d fetched, %d done by delta", p.Parts.Fetched, p.Parts.Done),
 		fmt.Sprintf("changes\t%d messages annotated, %d marked by rollup", p.Annotated, p.Marked),
 		fmt.Sprintf("documents\t%d written, those of %d objects waiting", p.Documents.Written, p.Documents.Waiting),
 		fmt.Sprintf("messages\t%d known, %d done, %d dead", p.Messages.Known, p.Messages.Done, p.Messages.Dead))
+}
+
+// slicesLine says how many slices are done, and what became of the others.
+func slicesLine(s client.Slices) string {
+	text := fmt.Sprintf("%d of %d done", s.Done, s.Planned)
+	for _, some := range []struct {
+		n    int64
+		what string
+	}{{s.Waiting, "waiting"}, {s.Cancelled, "cancelled"}, {s.Dead, "dead"}} {
+		if some.n > 0 {
+			text += fmt.Sprintf(", %d %s", some.n, some.what)
+		}
+	}
+	return text
+}
+
+// fewSlices is how many slices that are not done are shown.
+const fewSlices = 10
+
+func showSlices(w io.Writer, s client.Slices) {
+	if len(s.Rest) == 0 {
+		return
+	}
+	rows := []string{"SLICE NOT DONE\tACCOUNT\tDAYS\tWHY"}
+	for _, one := range s.Rest[:min(fewSlices, len(s.Rest))] {
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s", one.State, dash(one.Account), dash(days(one)), short(one.Error)))
+	}
+	fmt.Fprintln(w)
+	table(w, rows...)
+	if more := s.Planned - s.Done - fewSlices; more > 0 {
+		fmt.Fprintf(w, "and %d more\n", more)
+	}
+}
+
+// days are those of a slice, which has none where it asks for all.
+func days(s client.Slice) string {
+	if s.From == s.To {
+		return s.From
+	}
+	return s.From + " to " + s.To
 }
 
 // showCounts writes the counts that are not zero.

@@ -46,7 +46,7 @@ func showJobs(w io.Writer, jobs []client.JobRow) {
 	}
 	rows := []string{"JOB\tSOURCE\tMODE\tSTATE\tCREATED\tTOOK\tERROR"}
 	for _, j := range jobs {
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s\t%s", j.ID, j.Source, j.Mode, j.State, at(&j.CreatedAt), took(j), short(j.Error)))
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s\t%s", j.ID, j.Source, j.Mode, j.Standing(), at(&j.CreatedAt), took(j), short(j.Error)))
 	}
 	table(w, rows...)
 }

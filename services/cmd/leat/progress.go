@@ -70,6 +70,6 @@ func (p *progress) end() {
 }
 
 func progressLine(j client.Job) string {
-	return fmt.Sprintf("%s: %d of %d parts, %d documents, %d to write",
-		j.State, j.Progress.Parts.Done, j.Progress.Parts.Fetched, j.Progress.Documents.Written, j.Progress.Documents.Waiting)
+	return fmt.Sprintf("%s: %d of %d slices, %d of %d parts, %d documents, %d to write",
+		j.Standing(), j.Progress.Slices.Done, j.Progress.Slices.Planned, j.Progress.Parts.Done, j.Progress.Parts.Fetched, j.Progress.Documents.Written, j.Progress.Documents.Waiting)
 }
