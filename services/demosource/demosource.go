@@ -7,7 +7,7 @@
 //
 // Every answer is a pure function of the seed, the account, the days asked for,
 // the hour it is and the revisions made: within an hour the same request has
-// the same bytes. Today's totals grow by the hour and never shrink; a day that
+// the same bytes; the posts of feedapart go by the second. Today's totals grow by the hour and never shrink; a day that
 // is over is restated now and then for 30 days. Nothing is stored, so an answer
 // of a gigabyte needs no more memory than one of a kilobyte.
 //
@@ -16,6 +16,8 @@
 //	GET    /ads/pages       account, from, to, ids, cursor, limit
 //	GET    /events          day, count
 //	GET    /hours           day, pages
+//	GET    /feedapart/messages  every, lasts, since: a stream of server-sent events
+//	GET    /feedapart/photos    every
 //	POST   /oauth/token     OAuth 2: client_credentials, refresh_token
 //	GET    /healthz
 //	GET    /admin/requests  what was asked; DELETE begins the count anew
@@ -155,6 +157,8 @@ func (s *server) feedRoutes(mux *http.ServeMux) {
 	} {
 		mux.Handle("GET "+path, s.misbehave(s.authorize(s.feed(answer))))
 	}
+	mux.Handle("GET /feedapart/messages", s.authorize(http.HandlerFunc(s.messages))) // to cut it off its length is not known: lasts does
+	mux.Handle("GET /feedapart/photos", s.misbehave(s.authorize(http.HandlerFunc(s.photos))))
 }
 
 // snapshot is the moment that one request is answered at.

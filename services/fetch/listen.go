@@ -11,7 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/leatflow/leat/pkg/outbound"
+	"go.uber.org/zap"
+
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/redact"
 )
@@ -55,8 +56,8 @@ func (s *Stage) listen(ctx context.Context, t task, h *hold) error {
 	if !errors.Is(err, errEnded) {
 		return err
 	}
-	if outbound.IsRefused(l.err) || pipeline.IsPermanent(l.err) {
-		return l.err
+	if !errors.Is(l.err, io.EOF) { // fetch.max_duration and max_size_mib end it too, and it goes on all the same
+		s.Log.Warn("a stream was cut", zap.String("source", t.src.Name), zap.String("account", t.slice.Account), zap.Int("records", heard), zap.Error(l.err))
 	}
 	wait := atLeast(l.retry)
 	if heard == 0 && time.Since(began) < idleWait {
