@@ -36,7 +36,7 @@ GRANT SELECT, INSERT, UPDATE ON leat.cursors TO leat_fetch;
 GRANT INSERT ON leat.rejects TO leat_fetch;
 GRANT SELECT, INSERT, DELETE ON leat.cursor_history TO leat_fetch;
 GRANT SELECT, INSERT, UPDATE ON leat.tokens, leat.budgets TO leat_fetch; -- the tokens are secrets: nobody else reads them
-GRANT SELECT, INSERT, UPDATE, DELETE ON leat.requests, leat.budget_leases, leat.source_problems, leat.seen TO leat_fetch;
+GRANT SELECT, INSERT, UPDATE, DELETE ON leat.requests, leat.budget_leases, leat.source_problems, leat.seen, leat.archive, leat.archive_index TO leat_fetch;
 GRANT SELECT, INSERT, UPDATE ON leat.streams TO leat_fetch;
 
 -- delta: objects and stats.

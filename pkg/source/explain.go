@@ -40,6 +40,7 @@ func (s *Source) explainFetch(b *strings.Builder) {
 	if s.Fetch.Poll != nil {
 		fmt.Fprintf(b, "  %s\n", s.Fetch.Poll.explain())
 	}
+	fmt.Fprintf(b, "  raw answers are kept %s\n", s.Fetch.Keep.explain())
 	if c := s.Fetch.Changes; c != nil {
 		fmt.Fprintf(b, "  a refresh %s\n", c.explain())
 		fmt.Fprintf(b, "  the first, and one whose cursor is too old (%s), asks for all\n", strings.Join(c.Expired, ", "))
@@ -97,6 +98,13 @@ func slicing(r Report) string {
 		text += "; mode full begins at " + r.Since
 	}
 	return text
+}
+
+func (k Keep) explain() string {
+	if k == Forever {
+		return "for ever"
+	}
+	return "for " + count(int(k), "day")
 }
 
 func count(n int, what string) string {

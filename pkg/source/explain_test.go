@@ -17,6 +17,7 @@ func TestExplainSaysWhatASourceDoes(t *testing.T) {
 Asks
   http://127.0.0.1:8090/ads/report?account={account}&from={from}&to={to}; the answer is json
   a backfill asks for the last 14 days, 7 days a request; mode full begins at 2026-01-01
+  raw answers are kept for 30 days
   accounts: acme, globex
   a day begins in Europe/Berlin, for acme in America/New_York
 

@@ -72,6 +72,7 @@ func (v *validator) defaults() {
 	setDefault(&v.Fetch.Report.Format, "json")
 	setDefault(&v.Fetch.Report.Lookback, 30)
 	setDefault(&v.Fetch.Report.Encoding, encodingUTF8)
+	setDefault(&v.Fetch.Keep, 30)
 	setDefault(&v.Numbers.Decimal, ".")
 	if c := v.Fetch.Changes; c != nil {
 		setDefault(&c.Batch, 50)

@@ -25,6 +25,8 @@ func (d *decoder) scalar(n *yaml.Node, path string, v any) bool {
 		d.duration(n, path, v)
 	case *Days:
 		d.days(n, path, v)
+	case *Keep:
+		d.keep(n, path, v)
 	default:
 		return false
 	}
@@ -76,6 +78,19 @@ func (d *decoder) days(n *yaml.Node, path string, v *Days) {
 		return
 	}
 	*v = Days(count)
+}
+
+func (d *decoder) keep(n *yaml.Node, path string, v *Keep) {
+	digits, ok := strings.CutSuffix(n.Value, "d")
+	count, err := strconv.Atoi(digits)
+	switch {
+	case n.Kind == yaml.ScalarNode && n.Value == "forever":
+		*v = Forever
+	case n.Kind != yaml.ScalarNode || !ok || err != nil || count <= 0 || count > maxDays:
+		d.failf(path, "%s; it must be forever, or a number of days such as 90d, from 1d to %dd", describe(n), maxDays)
+	default:
+		*v = Keep(count)
+	}
 }
 
 // collection reads a node into one of the types that hold several values, and

@@ -83,7 +83,7 @@ func TestTheSchemaAgreesWithParse(t *testing.T) {
 	}
 	const start = "source: test\nrecords: [{object: {type: a, key: id}}]\n"
 	for _, wrong := range []string{
-		"tmezone: UTC", "stats: {kind: totl}", "fetch: {report: {lookback: 30}}", "http: {timeout: soon}", "accounts: 3", "rollup: {hours: perhaps}",
+		"tmezone: UTC", "stats: {kind: totl}", "fetch: {report: {lookback: 30}}", "fetch: {keep: ever}", "http: {timeout: soon}", "accounts: 3", "rollup: {hours: perhaps}",
 		"fetch: {report: {table: {skip: many}}}", "annotate: [a]",
 	} {
 		_, err := Parse([]byte(start+wrong+"\n"), nil)
@@ -145,6 +145,8 @@ func (s *schema) of(t reflect.Type) object {
 		return object{"type": "string", "pattern": "^([0-9.]+(ms|s|m|h))+$"}
 	case reflect.TypeFor[Days]():
 		return object{"type": "string", "pattern": "^[1-9][0-9]*d$"}
+	case reflect.TypeFor[Keep]():
+		return object{"type": "string", "pattern": "^(forever|[1-9][0-9]*d)$"}
 	case reflect.TypeFor[Metrics]():
 		return object{"anyOf": []object{{"const": "*"}, {"type": "array", "items": text, "minItems": 1}}}
 	case reflect.TypeFor[Accounts]():

@@ -58,6 +58,7 @@ type Fetch struct {
 	Pages   *Pages   `yaml:"pages"`  // absent: an answer is all there is
 	Stream  *Stream  `yaml:"stream"` // a refresh listens, and goes on listening
 	Poll    *Poll    `yaml:"poll"`   // a refresh asks for the report again and again
+	Keep    Keep     `yaml:"keep"`   // 90d, or forever: how long the archive keeps answers for; default 30d
 }
 
 // A Report is an answer that holds everything about an account and some days.
@@ -88,6 +89,12 @@ type Numbers struct {
 
 // Days is a number of days, written 30d.
 type Days int
+
+// Keep is Days, or the word forever.
+type Keep int
+
+// Forever is longer than any Days.
+const Forever Keep = maxDays + 1
 
 // A Rule says what the elements of one array (or the rows of an answer) are.
 type Rule struct {

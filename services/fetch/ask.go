@@ -64,7 +64,7 @@ func baseURL(src *source.Source) (string, error) {
 	return strings.TrimSuffix(base, "/"), err
 }
 
-// parseAddress reads an address: http, https, or a file.
+// parseAddress reads an address: http, https, a file, or the archive.
 func parseAddress(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -72,7 +72,7 @@ func parseAddress(address string) (*url.URL, error) {
 		return nil, pipeline.Permanent(fmt.Errorf("url: %q is not an address; special characters of a user or password are percent-encoded", address))
 	}
 	switch u.Scheme {
-	case "http", "https", "file":
+	case "http", "https", "file", "archive":
 		return u, nil
 	}
 	return nil, pipeline.Permanent(fmt.Errorf("url: found %q; %s are allowed", address, strings.Join(schemes, ", ")))

@@ -25,6 +25,9 @@ type parked struct {
 
 func (p parked) Error() string { return "to be asked later: " + p.why }
 
+// asksNobody reports whether an address leads to no source.
+func asksNobody(u *url.URL) bool { return u.Scheme == "file" || u.Scheme == "archive" }
+
 // budget is what a slice's request is taken out of.
 func (s *Stage) budget(t task, u *url.URL) access.Budget {
 	name := t.src.Name + " " + u.Host
@@ -38,7 +41,7 @@ const turnHeader = "turn"
 
 // await waits until a slice may ask, or returns a parked error.
 func (s *Stage) await(ctx context.Context, t task, u *url.URL) error {
-	if u.Scheme == "file" {
+	if asksNobody(u) {
 		return nil
 	}
 	turn, _ := time.Parse(time.RFC3339Nano, t.Headers[turnHeader]) // zero: it has none
@@ -67,7 +70,7 @@ func (s *Stage) await(ctx context.Context, t task, u *url.URL) error {
 
 // release notes that a request has ended, answered or not.
 func (s *Stage) release(ctx context.Context, t task, u *url.URL) {
-	if u.Scheme == "file" {
+	if asksNobody(u) {
 		return
 	}
 	if err := s.budget(t, u).Release(ctx); err != nil {

@@ -115,7 +115,7 @@ func article(kind string) string {
 }
 
 // schemes begin the addresses that a job may name.
-var schemes = []string{"http://", "https://", "file://"}
+var schemes = []string{"http://", "https://", "file://", archived}
 
 func (j Job) validate() error {
 	switch {
@@ -129,6 +129,8 @@ func (j Job) validate() error {
 		return errors.New("url: a job for one document has no mode, from or to")
 	case j.URL != "" && !slices.ContainsFunc(schemes, func(s string) bool { return strings.HasPrefix(j.URL, s) }):
 		return fmt.Errorf("url: found %q; %s are allowed", j.URL, strings.Join(schemes, ", "))
+	case strings.HasPrefix(j.URL, archived) && !pastPattern.MatchString(j.URL):
+		return fmt.Errorf("url: found %q; an answer of the past is archive://HASH, of 64 hex digits, or archive://JOB/N, of the job's id and the answer's number", j.URL)
 	case (j.From != "" || j.To != "") && j.Mode != ModeBackfill:
 		return errors.New(`from, to: only a job of mode "backfill" has days`)
 	}

@@ -200,14 +200,14 @@ func unfinished(ctx context.Context, db *pgxpool.Pool, t task) ([]Answer, error)
 
 // keepStretch commits what came, if the worker still has the stream.
 func (s *Stage) keepStretch(ctx context.Context, t task, h *hold, a *Answer) error {
-	if err := s.Archive.Put(ctx, a.incoming()); err != nil {
+	if err := s.put(ctx, t.src, a); err != nil {
 		return err
 	}
 	return postgres.InTx(ctx, s.DB, func(tx pgx.Tx) error {
 		if _, err := h.renew(ctx, tx); err != nil {
 			return err
 		}
-		return putAnswer(ctx, tx, t.Delivery, a)
+		return putAnswer(ctx, tx, t, a)
 	})
 }
 

@@ -226,10 +226,10 @@ func (s *Stage) keep(ctx context.Context, t task, answer io.Reader, a *Answer) e
 	if err := s.take(answer, a); err != nil {
 		return err
 	}
-	if err := s.Archive.Put(ctx, a.incoming()); err != nil {
+	if err := s.put(ctx, t.src, a); err != nil {
 		return err
 	}
-	return insertAnswer(ctx, s.DB, t.Delivery, a)
+	return insertAnswer(ctx, s.DB, t, a)
 }
 
 // take reads an answer to its end.
@@ -247,8 +247,11 @@ func (s *Stage) take(answer io.Reader, a *Answer) error {
 
 // open opens what is at an address, and notes what its header says.
 func (s *Stage) open(ctx context.Context, t task, u *url.URL, k known, a *Answer) (io.ReadCloser, error) {
-	if u.Scheme == "file" {
+	switch u.Scheme {
+	case "file":
 		return s.openFile(u)
+	case "archive":
+		return s.openPast(ctx, t, u, a)
 	}
 	var q question
 	if t.conditional() && t.src.Fetch.Pages == nil { // the next page is found in a page's own answer
@@ -302,13 +305,13 @@ func (s *Stage) refused(ctx context.Context, reason error, as *access.Credential
 }
 
 // refuse marks an answer that is not what its format promises: the next try asks
-// again. A file will not say anything else.
+// again. A file, or an answer of the past, will not say anything else.
 func (s *Stage) refuse(ctx context.Context, d pipeline.Delivery, a Answer, reason error) error {
 	if err := markBroken(ctx, s.DB, d.Job, a.N, redact.Text(reason.Error())); err != nil {
 		return err
 	}
 	err := fmt.Errorf("answer of %s: %w", a.URL, reason)
-	if strings.HasPrefix(a.URL, "file:") {
+	if strings.HasPrefix(a.URL, "file:") || strings.HasPrefix(a.URL, archived) {
 		return pipeline.Permanent(err)
 	}
 	return pipeline.Paced(err)

@@ -55,6 +55,7 @@ type Stage struct {
 	tokens access.Tokens
 	files  files
 	pacing atomic.Int32 // slices that may be waiting for their budget
+	pruned atomic.Int64 // when the archive was, in Unix seconds
 
 	listening atomic.Int32 // slices that read a stream: half of the slots may
 	crowded   atomic.Bool  // a stream was turned away since the last lease ended
@@ -131,6 +132,9 @@ func (s *Stage) name(d pipeline.Delivery, j Job) []pipeline.Envelope {
 // plan cuts a job into slices, under the source file as it is now.
 func (s *Stage) plan(ctx context.Context, d pipeline.Delivery, j Job) ([]pipeline.Envelope, error) {
 	src, note, err := s.load(ctx, j.Source)
+	if err == nil {
+		j, err = s.withPast(ctx, j)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -129,21 +129,25 @@ func lastAnswer(ctx context.Context, db *pgxpool.Pool, job, slice string) (a Ans
 // insertAnswer commits an answer under the job's next number, which workers of
 // one job take one after the other. The slice made progress: the starts before
 // this one do not count against it.
-func insertAnswer(ctx context.Context, db *pgxpool.Pool, d pipeline.Delivery, a *Answer) error {
-	return postgres.InTx(ctx, db, func(tx pgx.Tx) error { return putAnswer(ctx, tx, d, a) })
+func insertAnswer(ctx context.Context, db *pgxpool.Pool, t task, a *Answer) error {
+	return postgres.InTx(ctx, db, func(tx pgx.Tx) error { return putAnswer(ctx, tx, t, a) })
 }
 
-func putAnswer(ctx context.Context, tx pgx.Tx, d pipeline.Delivery, a *Answer) error {
-	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('leat.answers ' || $1, 0))`, d.Job); err != nil {
+func putAnswer(ctx context.Context, tx pgx.Tx, t task, a *Answer) error {
+	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('leat.answers ' || $1, 0))`, t.Job); err != nil {
 		return err
 	}
 	err := tx.QueryRow(ctx, `
 		WITH progress AS (
 			UPDATE ledger SET starts = 0 WHERE stage = $8 AND message_id = $2 AND state = 'started'
 		)
-		INSERT INTO answers (job_id, n, message_id, url, hash, bytes, format, observed_at, asked_at, page, first_id, link, position)
-		SELECT $1, coalesce((SELECT max(n) + 1 FROM answers WHERE job_id = $1), 0), $2, $3, $4, $5, $6, $7, $9, $10, $11, $12, nullif($13, '')
-		RETURNING n`, d.Job, d.ID, a.URL, a.Hash, a.Bytes, a.Format, a.ObservedAt, Name, a.AskedAt, a.Page, a.First, a.Link, a.Position).Scan(&a.N)
+		INSERT INTO answers (job_id, n, message_id, url, hash, bytes, format, observed_at, asked_at, page, first_id, link, position, account, list)
+		SELECT $1, coalesce((SELECT max(n) + 1 FROM answers WHERE job_id = $1), 0), $2, $3, $4, $5, $6, $7, $9, $10, $11, $12, nullif($13, ''), $14, $15
+		RETURNING n`, t.Job, t.ID, a.URL, a.Hash, a.Bytes, a.Format, a.ObservedAt, Name, a.AskedAt, a.Page, a.First, a.Link, a.Position,
+		t.slice.Account, t.slice.Since != nil).Scan(&a.N)
+	if err == nil && t.slice.Since == nil {
+		err = indexAnswer(ctx, tx, t, a)
+	}
 	if err != nil {
 		return fmt.Errorf("keep answer: %w", err)
 	}

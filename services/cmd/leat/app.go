@@ -49,15 +49,16 @@ func usage(format string, args ...any) error {
 type app struct {
 	in       io.Reader
 	out, err io.Writer
-	file     string // --config
-	json     bool   // --json
+	raw      io.Writer // out, for bytes that are nobody's to change
+	file     string    // --config
+	json     bool      // --json
 }
 
 // run does what the arguments ask for and returns the exit status.
 func run(args []string, in io.Reader, out, err io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	a := &app{in: in, out: redacted{out}, err: err}
+	a := &app{in: in, out: redacted{out}, err: err, raw: out}
 	root := a.root()
 	root.SetArgs(args)
 	return a.status(root.ExecuteContext(ctx))

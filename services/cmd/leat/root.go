@@ -49,7 +49,7 @@ func (a *app) root() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().StringVar(&a.file, "config", "", "the configuration `file` (default $LEAT_CONFIG, else ./config/leat.yaml, else /etc/leat/leat.yaml)")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "write JSON, for programs")
-	root.AddCommand(a.migrate(), a.submit(), a.jobs(), a.jobCommand(), a.rejects(), a.check(), a.rebuild(), a.pause(), a.resume(), a.cancel(), a.statusCommand(), a.showObject(), a.source(), a.dead(), a.audit(), a.cursor())
+	root.AddCommand(a.migrate(), a.submit(), a.jobs(), a.jobCommand(), a.rejects(), a.answers(), a.check(), a.rebuild(), a.pause(), a.resume(), a.cancel(), a.statusCommand(), a.showObject(), a.source(), a.dead(), a.audit(), a.cursor())
 	return root
 }
 
