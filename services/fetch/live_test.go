@@ -128,7 +128,7 @@ func TestWhoLostTheStreamCommitsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	of := task{pipeline.Delivery{Envelope: e}, slice, src}
+	of := task{Delivery: pipeline.Delivery{Envelope: e}, slice: slice, src: src}
 	h, err := c.hold(t.Context(), of)
 	if err != nil {
 		t.Fatal(err)
