@@ -35,7 +35,7 @@ GRANT SELECT, INSERT, UPDATE (broken) ON leat.answers TO leat_fetch;
 GRANT SELECT, INSERT, UPDATE ON leat.cursors TO leat_fetch;
 GRANT INSERT ON leat.rejects TO leat_fetch;
 GRANT SELECT, INSERT, DELETE ON leat.cursor_history TO leat_fetch;
-GRANT SELECT, INSERT, UPDATE ON leat.tokens, leat.budgets TO leat_fetch; -- the tokens are secrets: nobody else reads them
+GRANT SELECT, INSERT, UPDATE ON leat.tokens, leat.budgets TO leat_fetch; -- the tokens are secrets: fetch and annotate alone read them
 GRANT SELECT, INSERT, UPDATE, DELETE ON leat.requests, leat.budget_leases, leat.source_problems, leat.seen, leat.archive, leat.archive_index TO leat_fetch;
 GRANT SELECT, INSERT, UPDATE ON leat.streams TO leat_fetch;
 
@@ -48,14 +48,15 @@ GRANT EXECUTE ON FUNCTION leat.make_month(date) TO leat_delta;
 
 -- annotate: tags.
 GRANT SELECT ON leat.objects TO leat_annotate;
-GRANT SELECT, INSERT, UPDATE ON leat.tags TO leat_annotate;
+GRANT SELECT, INSERT, UPDATE ON leat.tags, leat.lookups, leat.tokens, leat.budgets TO leat_annotate;
+GRANT SELECT, INSERT, UPDATE, DELETE ON leat.budget_leases TO leat_annotate;
 
 -- rollup: what is to be written to MongoDB, the end of jobs, and what is forgotten.
 GRANT SELECT ON leat.objects, leat.stats, leat.tags TO leat_rollup;
 GRANT SELECT, INSERT, UPDATE (due), DELETE ON leat.dirty TO leat_rollup;
 GRANT SELECT, INSERT, DELETE ON leat.documents, leat.written TO leat_rollup;
 GRANT SELECT, INSERT, UPDATE ON leat.horizons TO leat_rollup;
-GRANT SELECT, DELETE ON leat.events TO leat_rollup;
+GRANT SELECT, DELETE ON leat.events, leat.lookups TO leat_rollup;
 GRANT UPDATE (counts), DELETE ON leat.jobs TO leat_rollup;
 GRANT DELETE ON leat.ledger TO leat_rollup;
 GRANT USAGE, SELECT ON SEQUENCE leat.rev TO leat_rollup;

@@ -15,7 +15,7 @@ import (
 //
 //	{"source":"ads","version":"…","first":"2026-11-14","objects":[[17,2,0,0,1],[18,8,16]]}
 //
-// What is zero at an array's end is left out.
+// What is zero at an array's end is left out, and so is "try" where it is 0.
 const (
 	isNew = 1 << iota
 	isSelf
@@ -23,6 +23,8 @@ const (
 	isMoved
 	allBits = 1<<iota - 1
 )
+
+const maxTry = 1000 // more than annotate ever counts to
 
 // AppendJSON implements pipeline.Appender.
 func (c Changes) AppendJSON(b []byte) ([]byte, error) {
@@ -38,6 +40,9 @@ func (c Changes) AppendJSON(b []byte) ([]byte, error) {
 	b = appendString(append(b, `,"version":`...), c.Version)
 	if days > 0 {
 		b = appendString(append(b, `,"first":`...), first.String())
+	}
+	if c.Try > 0 {
+		b = strconv.AppendInt(append(b, `,"try":`...), int64(c.Try), 10)
 	}
 	b = append(b, `,"objects":[`...)
 	for i := range c.Objects {
@@ -89,6 +94,8 @@ func (r *changesReader) read(field string) {
 		r.changes.Version = strings.Clone(r.string())
 	case "first":
 		r.first = r.day()
+	case "try":
+		r.changes.Try = r.index("try", maxTry+1)
 	case "objects":
 		r.readObjects()
 	default:

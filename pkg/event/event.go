@@ -118,6 +118,7 @@ type Changes struct {
 	Source  string   `json:"source"`
 	Version string   `json:"version"`
 	Objects []Change `json:"objects"`
+	Try     int      `json:"try,omitempty"` // of annotate, which tries again what it could not say
 }
 
 // Kind implements pipeline.Payload.

@@ -26,6 +26,20 @@ type Object struct {
 // Annotates reports whether any annotator applies to objects of a type.
 func (s *Source) Annotates(typ string) bool { return s.annotators[typ] != nil }
 
+// Asks reports whether an annotator of a type calls http().
+func (s *Source) Asks(typ string) bool { return s.Annotates(typ) && s.annotators[typ].asks }
+
+// TagsOf returns the tags that objects of a type can have, in the order of their names.
+func (s *Source) TagsOf(typ string) []string {
+	var tags []string
+	if of := s.annotators[typ]; of != nil {
+		for _, a := range of.list {
+			tags = append(tags, a.tag)
+		}
+	}
+	return tags
+}
+
 // LooksUp returns the types, in the file's order, with an annotator that reads
 // the object of type typ above them: whose tags may change when it does.
 func (s *Source) LooksUp(typ string) []string {
@@ -40,9 +54,11 @@ func (s *Source) LooksUp(typ string) []string {
 
 // Annotate runs all annotators that apply to an object. A tag whose expression
 // gives nil is in neither map; one whose expression fails is in failed only.
+// What http() gives is known by its address: for another one the tag fails with
+// *Unasked, for one with an error by that.
 // Values are JSON's: nil (within lists and maps), bool, string, int, float64, []any, map[string]any.
 // It may be called from several goroutines.
-func (s *Source) Annotate(o Object) (tags map[string]any, failed map[string]error) {
+func (s *Source) Annotate(o Object, known map[string]Reply) (tags map[string]any, failed map[string]error) {
 	tags, failed = map[string]any{}, map[string]error{}
 	of := s.annotators[o.Type]
 	if of == nil {
@@ -50,7 +66,7 @@ func (s *Source) Annotate(o Object) (tags map[string]any, failed map[string]erro
 	}
 	scope := s.scope(o, of.parents)
 	for _, a := range of.list {
-		value, err := a.run(scope)
+		value, err := a.run(scope, known)
 		if err != nil {
 			failed[a.tag] = err
 		} else if value != nil {
@@ -61,7 +77,7 @@ func (s *Source) Annotate(o Object) (tags map[string]any, failed map[string]erro
 }
 
 // run evaluates one annotator.
-func (a *annotator) run(scope map[string]any) (any, error) {
+func (a *annotator) run(scope map[string]any, known map[string]Reply) (any, error) {
 	for name := range a.parents {
 		if scope[parentName(name)] == nil {
 			return nil, fmt.Errorf("the object has no %s above it", name)
@@ -71,8 +87,13 @@ func (a *annotator) run(scope map[string]any) (any, error) {
 		return nil, err
 	}
 	new(meter).in(scope)
+	asking := asking{known: known}
+	scope[asked] = asking.ask
 	machine := vm.VM{MemoryBudget: memoryBudget}
 	value, err := machine.Run(a.program, scope)
+	if asking.err != nil {
+		return nil, asking.err
+	}
 	if err != nil {
 		p := spotOf(err)
 		return nil, fmt.Errorf("%s: %s", p.place(a.text), p.message)

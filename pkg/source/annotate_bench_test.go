@@ -15,7 +15,7 @@ func BenchmarkAnnotate(b *testing.B) {
 	s, ad := shop(b, adRules), anAd(adAttrs)
 	b.ReportAllocs()
 	for b.Loop() {
-		if tags, failed := s.Annotate(ad); len(tags) != 4 || len(failed) > 0 {
+		if tags, failed := s.Annotate(ad, nil); len(tags) != 4 || len(failed) > 0 {
 			b.Fatal(tags, failed)
 		}
 	}

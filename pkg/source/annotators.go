@@ -16,6 +16,7 @@ type annotators struct {
 	list    []*annotator // by tag
 	parents []string     // the ancestors that they name, sorted
 	rules   [32]byte     // hash of the expressions and of the tables that they look up
+	asks    bool         // one of them calls http()
 }
 
 // annotate compiles the annotators and finds out which types each applies to.
@@ -36,8 +37,13 @@ func (v *validator) annotate(read tableReader) {
 			v.attach(t, a)
 		}
 	}
+	asks := false
 	for _, of := range v.annotators {
 		of.rules = v.ruleHash(of.list)
+		asks = asks || of.asks
+	}
+	if len(v.Lookups) > 0 && !asks {
+		v.failf("lookups", "has no use: no annotator asks http()")
 	}
 }
 
@@ -48,6 +54,7 @@ func (v *validator) attach(t *Type, a *annotator) {
 		v.annotators[t.Name] = of
 	}
 	of.list = append(of.list, a)
+	of.asks = of.asks || a.asks
 	of.parents = unique(slices.AppendSeq(of.parents, maps.Keys(a.parents)))
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // Auth says how Leat shows the source who it is: in one of these ways. Texts
-// hold ${NAME}, a variable of fetch's environment, ${file:/path}, the text of a
+// hold ${NAME}, a variable of the worker's environment, ${file:/path}, the text of a
 // file there, and {account}; what is secret stands in no source file.
 type Auth struct {
 	Bearer string     `yaml:"bearer"`
@@ -41,7 +41,7 @@ type OAuth2 struct {
 	Scopes       []string `yaml:"scopes"`
 }
 
-// Texts returns what is written of the way, by its path within http.auth.
+// Texts returns what is written of the way, by its path within auth.
 func (a *Auth) Texts() map[string]string {
 	texts := a.secrets()
 	if a.Basic != nil {
@@ -97,61 +97,52 @@ var anyPlace = regexp.MustCompile(secretPlace.String() + `|\{account\}`)
 
 // auth checks that there is one way, that all of it is there, and that no secret
 // stands in the file itself.
-func (v *validator) auth() {
-	for i, host := range v.HTTP.Hosts {
-		if u, err := url.Parse("//" + host); err != nil || u.Host != host {
-			v.failf(index("http.hosts", i), "found %s; it must be a host such as files.example.com or files.example.com:8443", found(host))
-		}
-	}
-	a := v.HTTP.Auth
+func (v *validator) auth(at string, a *Auth) {
 	if a == nil {
 		return
 	}
 	var ways []string
 	for _, way := range []string{"bearer", "basic", "header", "query", "oauth2"} {
-		if v.has("http.auth." + way) {
+		if v.has(join(at, way)) {
 			ways = append(ways, way)
 		}
 	}
 	if len(ways) != 1 {
-		v.failf("http.auth", "found %d ways (%s); it must be one of bearer, basic, header, query, oauth2", len(ways), orElse(strings.Join(ways, ", "), "none"))
+		v.failf(at, "found %d ways (%s); it must be one of bearer, basic, header, query, oauth2", len(ways), orElse(strings.Join(ways, ", "), "none"))
 	}
-	v.authWays(a)
+	v.authWays(at, a)
 	secrets := a.secrets()
 	for path, text := range a.Texts() {
 		if _, is := secrets[path]; is {
-			v.secret("http.auth."+path, text)
+			v.secret(join(at, path), text)
 		}
-		v.places("http.auth."+path, text)
-	}
-	if a.PerAccount() && len(v.Accounts) == 0 {
-		v.failf("http.auth", "holds {account}; the source has no accounts")
+		v.places(join(at, path), text)
 	}
 }
 
-func (v *validator) authWays(a *Auth) {
-	if v.has("http.auth.bearer") {
-		v.required("http.auth.bearer", a.Bearer)
+func (v *validator) authWays(at string, a *Auth) {
+	if v.has(at + ".bearer") {
+		v.required(at+".bearer", a.Bearer)
 	}
 	if a.Basic != nil {
-		v.required("http.auth.basic.user", a.Basic.User)
-		v.required("http.auth.basic.password", a.Basic.Password)
+		v.required(at+".basic.user", a.Basic.User)
+		v.required(at+".basic.password", a.Basic.Password)
 	}
 	for way, named := range map[string]*NamedAuth{"header": a.Header, "query": a.Query} {
 		if named == nil {
 			continue
 		}
-		v.required("http.auth."+way+".value", named.Value)
+		v.required(at+"."+way+".value", named.Value)
 		if !parameterName.MatchString(named.Name) {
-			v.failf("http.auth."+way+".name", "found %s; it must be a name of letters, digits, - and _", found(named.Name))
+			v.failf(at+"."+way+".name", "found %s; it must be a name of letters, digits, - and _", found(named.Name))
 		}
 	}
 	if o := a.OAuth2; o != nil {
-		v.required("http.auth.oauth2.client_id", o.ClientID)
-		v.required("http.auth.oauth2.client_secret", o.ClientSecret)
+		v.required(at+".oauth2.client_id", o.ClientID)
+		v.required(at+".oauth2.client_secret", o.ClientSecret)
 		u, err := url.Parse(variable.ReplaceAllString(o.TokenURL, "1"))
 		if !strings.HasPrefix(o.TokenURL, "${") && (err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil) {
-			v.failf("http.auth.oauth2.token_url", "found %s; it must be an address such as https://auth.example.com/token", found(o.TokenURL))
+			v.failf(at+".oauth2.token_url", "found %s; it must be an address such as https://auth.example.com/token", found(o.TokenURL))
 		}
 	}
 }
@@ -167,7 +158,7 @@ func (v *validator) required(path, text string) {
 // secret checks that a secret comes from elsewhere, and does not say what is here.
 func (v *validator) secret(path, text string) {
 	if !secretPlace.MatchString(text) {
-		v.failf(path, "holds no ${NAME} or ${file:/path}; a secret is taken from fetch's environment or a file, and never written here")
+		v.failf(path, "holds no ${NAME} or ${file:/path}; a secret is taken from the worker's environment or a file, and never written here")
 	}
 }
 

@@ -21,7 +21,7 @@ func ExampleParse() {
 	_, err := source.Parse([]byte("source: gigs\nrecord: []\n"), nil)
 	fmt.Println(err)
 	// Output:
-	// 2:1: record: unknown key; did you mean records? allowed: source, timezone, accounts, http, fetch, records, numbers, dates, stats, annotate, rollup
+	// 2:1: record: unknown key; did you mean records? allowed: source, timezone, accounts, http, fetch, records, numbers, dates, stats, annotate, lookups, rollup
 }
 
 func ExampleSource_Annotate() {
@@ -31,7 +31,7 @@ func ExampleSource_Annotate() {
 		return
 	}
 	artist := source.Object{Type: "artist", Key: "7", Name: "The Mill Race", Attrs: map[string]any{"genre": "punk"}}
-	tags, failed := s.Annotate(source.Object{Type: "concert", Key: "lido/2026-11-20", Parents: []source.Object{artist}})
+	tags, failed := s.Annotate(source.Object{Type: "concert", Key: "lido/2026-11-20", Parents: []source.Object{artist}}, nil)
 	fmt.Println(tags, failed)
 	// Output:
 	// map[loud:true] map[]

@@ -192,6 +192,9 @@ func (s *Source) explainTags(b *strings.Builder) {
 	if len(s.Tags) == 0 {
 		b.WriteString("  none\n")
 	}
+	for _, host := range sortedKeys(s.Lookups) {
+		fmt.Fprintf(b, "  asks %s\n", s.Lookups[host].explain(host))
+	}
 }
 
 // tagged returns the types that a tag applies to.

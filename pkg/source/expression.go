@@ -3,6 +3,7 @@ package source
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -37,6 +38,8 @@ type reads struct {
 	fields  map[string]file.Location // of the object itself
 	parents map[string]file.Location // types given to parent()
 	tables  map[string]file.Location // names given to lookup()
+	asks    bool                     // it calls http()
+	helpers map[string]helper        // that it calls
 }
 
 // A spot is a mistake within an expression.
@@ -52,10 +55,11 @@ var own = []string{"key", "name", "type"}
 // survey collects what an expression reads, and what it must not.
 type survey struct {
 	reads
-	source *Source
-	loose  map[ast.Node]*ast.IdentifierNode // names that are not called
-	locals map[string]bool                  // names that let declares
-	spots  []spot
+	source   *Source
+	patterns map[string]*regexp.Regexp        // that capture() is given
+	loose    map[ast.Node]*ast.IdentifierNode // names that are not called
+	locals   map[string]bool                  // names that let declares
+	spots    []spot
 }
 
 func (c *survey) fail(n ast.Node, format string, args ...any) {
@@ -75,7 +79,7 @@ func (c *survey) Visit(node *ast.Node) {
 		}
 	case *ast.BinaryNode:
 		if n.Operator == "matches" {
-			if err := checkPattern(n); err != nil {
+			if _, err := checkPattern("matches", n.Right); err != nil {
 				c.fail(n, "%v", err)
 			}
 		}
@@ -99,10 +103,16 @@ func (c *survey) call(n *ast.CallNode) {
 	case "lookup":
 		c.name(n, 2, c.tables, `lookup("markets", name)`)
 	case "http":
-		c.fail(n, "http() is not supported by this version")
+		if c.asks = true; len(n.Arguments) != 1 {
+			c.fail(n, `it must be written as http("https://api.example.com/?name=" + urlEscape(name))`)
+		}
 	case "now":
 		c.fail(n, "now() takes no arguments, and is not allowed here")
 	default:
+		if _, is := helpers[callee.Value]; is {
+			c.helper(n, callee.Value)
+			return
+		}
 		c.fail(n, "there is no function %s", found(callee.Value))
 	}
 }
@@ -159,8 +169,10 @@ func (s *Source) read(text string) (*survey, []spot) {
 		return nil, []spot{spotOf(err)}
 	}
 	c := &survey{
-		reads:  reads{map[string]file.Location{}, map[string]file.Location{}, map[string]file.Location{}},
-		source: s, loose: map[ast.Node]*ast.IdentifierNode{}, locals: map[string]bool{},
+		reads: reads{
+			fields: map[string]file.Location{}, parents: map[string]file.Location{}, tables: map[string]file.Location{}, helpers: map[string]helper{},
+		},
+		source: s, patterns: map[string]*regexp.Regexp{}, loose: map[ast.Node]*ast.IdentifierNode{}, locals: map[string]bool{},
 	}
 	ast.Walk(&tree.Node, c)
 	c.settle()
@@ -215,10 +227,11 @@ func (s *Source) compile(text string, r reads, tables map[string]table) (*vm.Pro
 		}
 		scope[parentName(name)] = fields
 	}
-	options := []expr.Option{
-		expr.Env(scope), expr.MaxNodes(maxNodes), expr.DisableBuiltin("now"), expr.Patch(parentPatch{}),
+	scope[asked] = meterType
+	options := append(helperOptions(r.helpers),
+		expr.Env(scope), expr.MaxNodes(maxNodes), expr.DisableBuiltin("now"), expr.Patch(parentPatch{}), expr.Patch(askPatch{}),
 		expr.Function("lookup", lookup(tables), new(func(string, any) any)),
-	}
+	)
 	if _, err := expr.Compile(text, options...); err != nil { // as it was written: what is counted has no type
 		return nil, []spot{spotOf(err)}
 	}
@@ -229,6 +242,21 @@ func (s *Source) compile(text string, r reads, tables map[string]table) (*vm.Pro
 		return nil, []spot{spotOf(err)}
 	}
 	return program, nil
+}
+
+// asked is the function that answers http() during a run; no attribute can be
+// called so.
+const asked = "the asked"
+
+// askPatch puts it in the place of http().
+type askPatch struct{}
+
+func (askPatch) Visit(node *ast.Node) {
+	if n, ok := (*node).(*ast.CallNode); ok {
+		if callee, ok := n.Callee.(*ast.IdentifierNode); ok && callee.Value == "http" {
+			ast.Patch(node, call(asked, n.Arguments[0]))
+		}
+	}
 }
 
 // parentName is what an ancestor is called in the scope of an expression; no

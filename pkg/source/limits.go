@@ -1,7 +1,6 @@
 package source
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	regex "regexp/syntax"
@@ -82,6 +81,10 @@ func (limitPatch) Visit(node *ast.Node) {
 		ast.Patch(node, call(counted, n))
 	case *ast.BinaryNode:
 		limitBinary(node, n)
+	case *ast.CallNode:
+		if callee, ok := n.Callee.(*ast.IdentifierNode); ok && helpers[callee.Value].signature != nil {
+			ast.Patch(node, call(counted, n))
+		}
 	}
 }
 
@@ -160,23 +163,23 @@ func saturated(a, b int) int {
 	return a * b
 }
 
-// checkPattern says what is wrong with the right side of matches: it must be
-// known when the file is read, and small, since what a match costs is its size
-// times the text's.
-func checkPattern(n *ast.BinaryNode) error {
-	pattern, ok := n.Right.(*ast.StringNode)
+// checkPattern returns a regular expression, or what is wrong with it: it must be known
+// when the file is read, and small, since what a match costs is its size times
+// the text's.
+func checkPattern(function string, n ast.Node) (string, error) {
+	pattern, ok := n.(*ast.StringNode)
 	if !ok {
-		return errors.New("the regular expression of matches must be a text in quotes")
+		return "", fmt.Errorf("the regular expression of %s must be a text in quotes", function)
 	}
 	parsed, err := regex.Parse(pattern.Value, regex.Perl)
 	if err != nil {
-		return nil //nolint:nilerr // expr says it better
+		return "", err
 	}
 	program, err := regex.Compile(parsed.Simplify())
 	if err == nil && len(program.Inst) > maxPattern {
-		return fmt.Errorf("the regular expression has %d instructions; at most %d are allowed: are there large numbers in braces?", len(program.Inst), maxPattern)
+		return "", fmt.Errorf("the regular expression has %d instructions; at most %d are allowed: are there large numbers in braces?", len(program.Inst), maxPattern)
 	}
-	return err
+	return pattern.Value, err
 }
 
 // tooLong says which attribute that an expression reads has too many elements for it.

@@ -212,7 +212,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for _, typ := range s.Types() {
-			s.Annotate(Object{Type: typ.Name, Key: "k"})
+			s.Annotate(Object{Type: typ.Name, Key: "k"}, nil)
 			s.Inputs(Object{Type: typ.Name, Key: "k"})
 		}
 		if err := s.Explain(&strings.Builder{}); err != nil {

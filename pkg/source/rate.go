@@ -22,12 +22,10 @@ func (r *Rate) Window() time.Duration {
 const maxRate = 1000 // requests that are remembered
 
 // rate checks the budget and fills in what it does not say.
-func (v *validator) rate() {
-	r := v.HTTP.Rate
+func (v *validator) rate(at string, r *Rate) {
 	if r == nil {
 		return
 	}
-	const at = "http.rate"
 	setDefault(&r.Per, time.Second)
 	if !v.has(join(at, "burst")) {
 		r.Burst = r.Requests

@@ -105,6 +105,8 @@ func (d *decoder) collection(n *yaml.Node, path string, v any) bool {
 		d.accounts(n, path, v)
 	case *map[string]string:
 		d.expressions(n, path, v)
+	case *map[string]*Lookup:
+		d.lookups(n, path, v)
 	case *[]*Rule:
 		d.rules(n, path, v)
 	default:
@@ -190,6 +192,19 @@ func (d *decoder) expressions(n *yaml.Node, path string, v *map[string]string) {
 		if value.Kind == yaml.ScalarNode {
 			d.at[path] = position{value.Line, value.Column}
 		}
+	})
+}
+
+func (d *decoder) lookups(n *yaml.Node, path string, v *map[string]*Lookup) {
+	if n.Kind != yaml.MappingNode {
+		d.failf(path, "%s; it must be a map of hosts to settings", describe(n))
+		return
+	}
+	*v = map[string]*Lookup{}
+	d.pairs(n, path, func(host string, value *yaml.Node, path string) {
+		l := new(Lookup)
+		d.value(value, path, reflect.ValueOf(l).Elem())
+		(*v)[host] = l
 	})
 }
 

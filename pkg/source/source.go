@@ -13,17 +13,18 @@ import (
 
 // A Source is one outside feed: the file config/sources/NAME.yaml, validated.
 type Source struct {
-	Name     string            `yaml:"source"`
-	Timezone string            `yaml:"timezone"` // IANA name; default UTC
-	Accounts Accounts          `yaml:"accounts"` // a job without an account becomes one for each; none: the source has no accounts
-	HTTP     HTTP              `yaml:"http"`
-	Fetch    Fetch             `yaml:"fetch"`
-	Records  []*Rule           `yaml:"records"`
-	Numbers  Numbers           `yaml:"numbers"`
-	Dates    []string          `yaml:"dates"` // forms of days and moments, "DD.MM.YYYY HH:mm"; none: a day as 2006-01-02 or a moment as RFC 3339 has it
-	Stats    Stats             `yaml:"stats"`
-	Tags     map[string]string `yaml:"annotate"` // tag: expr-lang expression
-	Rollup   Rollup            `yaml:"rollup"`
+	Name     string             `yaml:"source"`
+	Timezone string             `yaml:"timezone"` // IANA name; default UTC
+	Accounts Accounts           `yaml:"accounts"` // a job without an account becomes one for each; none: the source has no accounts
+	HTTP     HTTP               `yaml:"http"`
+	Fetch    Fetch              `yaml:"fetch"`
+	Records  []*Rule            `yaml:"records"`
+	Numbers  Numbers            `yaml:"numbers"`
+	Dates    []string           `yaml:"dates"` // forms of days and moments, "DD.MM.YYYY HH:mm"; none: a day as 2006-01-02 or a moment as RFC 3339 has it
+	Stats    Stats              `yaml:"stats"`
+	Tags     map[string]string  `yaml:"annotate"` // tag: expr-lang expression
+	Lookups  map[string]*Lookup `yaml:"lookups"`  // hosts that annotators ask by http(), and how; others are asked by the defaults
+	Rollup   Rollup             `yaml:"rollup"`
 
 	Text   []byte            `yaml:"-"` // the file, as read
 	Tables map[string][]byte `yaml:"-"` // the CSV files beside it that lookup() names, by name without .csv

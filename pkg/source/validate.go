@@ -52,8 +52,12 @@ func (v *validator) validate() {
 	v.name("source", v.Name)
 	v.zones()
 	v.http()
-	v.auth()
-	v.rate()
+	v.auth("http.auth", v.HTTP.Auth)
+	if v.HTTP.Auth.PerAccount() && len(v.Accounts) == 0 {
+		v.failf("http.auth", "holds {account}; the source has no accounts")
+	}
+	v.rate("http.rate", v.HTTP.Rate)
+	v.lookups()
 	v.report()
 	v.changes()
 	v.pages()
@@ -131,6 +135,9 @@ var variable = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*\}`)
 
 // http checks base_url, as far as that can be done without its variables.
 func (v *validator) http() {
+	for i, host := range v.HTTP.Hosts {
+		v.host(index("http.hosts", i), host)
+	}
 	base := v.HTTP.BaseURL
 	if base == "" {
 		switch {

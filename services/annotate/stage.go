@@ -2,7 +2,8 @@
 // file say of their fields and of those above them.
 //
 // In: changes. Out: the same changes with the objects whose tags differ now, to
-// rollup; and to itself the descendants whose rules look upward.
+// rollup; and to itself the descendants whose rules look upward, objects whose
+// tags failed and are tried again, and those that ask too much for one message.
 package annotate
 
 import (
@@ -21,7 +22,6 @@ import (
 	"github.com/leatflow/leat/pkg/postgres"
 	"github.com/leatflow/leat/pkg/source"
 	"github.com/leatflow/leat/services/catalog"
-	"github.com/leatflow/leat/services/tree"
 )
 
 // Name is the stage's name in the ledger.
@@ -33,6 +33,7 @@ type Stage struct {
 	Sources *catalog.Catalog
 	Self    string                   // its own queue
 	Next    string                   // the queue of rollup
+	Lookups *Lookups                 // asks for http()
 	Count   func(what string, n int) // told of what was committed; nil: nobody
 	Log     *zap.Logger
 }
@@ -40,7 +41,7 @@ type Stage struct {
 // idsPerMessage bounds what annotate sends to itself.
 const idsPerMessage = 1000
 
-// Handle runs the annotators outside any transaction (they may take long), and
+// Handle runs the annotators outside any transaction (some wait for others), and
 // writes what they said after the inputs were read again under the locks of the
 // tags: an object that changed meanwhile is annotated once more.
 func (s *Stage) Handle(ctx context.Context, in pipeline.Batch) ([]pipeline.Envelope, error) {
@@ -59,7 +60,7 @@ func (s *Stage) Handle(ctx context.Context, in pipeline.Batch) ([]pipeline.Envel
 		byID[in[i].ID], versions[c.Version] = c, version
 		want(wanted, c, version)
 	}
-	guess, err := Annotate(ctx, s.DB, wanted, nil, s.warn)
+	g, err := s.guess(ctx, changes, wanted)
 	if err != nil {
 		return nil, err
 	}
@@ -70,21 +71,28 @@ func (s *Stage) Handle(ctx context.Context, in pipeline.Batch) ([]pipeline.Envel
 		for _, d := range fresh {
 			want(wanted, byID[d.ID], versions[byID[d.ID].Version])
 		}
-		tagged, annotated, err := s.write(ctx, tx, wanted, guess)
+		for id := range g.deferred {
+			delete(wanted, id)
+		}
+		said, err := s.write(ctx, tx, wanted, g)
 		if err != nil {
 			return nil, err
 		}
 		results = make([]postgres.Result, len(fresh))
+		again := tries{}
 		for i, d := range fresh {
 			c := byID[d.ID]
-			if results[i], err = s.result(ctx, tx, d.Envelope, c, versions[c.Version].Source, tagged, annotated); err != nil {
+			o := outcome{Envelope: d.Envelope, Changes: c, src: versions[c.Version].Source, said: said, deferred: g.deferred}
+			if results[i], err = s.result(ctx, tx, o); err != nil {
 				return nil, err
 			}
+			again.collect(i, o)
 		}
-		return results, nil
+		return results, again.emit(s.Self, fresh, results)
 	})
 	if err == nil {
 		postgres.Report(s.Count, results)
+		s.tell(g)
 	}
 	return out, err
 }
@@ -99,79 +107,147 @@ func want(wanted map[int64]catalog.Version, c event.Changes, version catalog.Ver
 	}
 }
 
-func (s *Stage) warn(node *tree.Node, tag string, err error) {
-	s.Log.Warn("annotator failed", zap.String("source", node.Source), zap.String("object", node.Type+"/"+node.Key), zap.String("tag", tag), zap.Error(err))
+// tell logs why tags failed, each reason once for all objects of a batch.
+func (s *Stage) tell(g *guess) {
+	reasons := map[string]int{}
+	for _, note := range g.notes {
+		for tag, f := range note.Failed {
+			if f.unasked == "" {
+				reasons[tag+": "+f.Reason]++
+			}
+		}
+	}
+	for reason, objects := range reasons {
+		s.Log.Warn("annotator failed", zap.String("reason", reason), zap.Int("objects", objects))
+	}
+}
+
+// said is what was written of objects, or stood there already.
+type said struct {
+	notes   map[int64]Annotation
+	changed map[int64]bool // whether their tags did
+	retry   map[int64]bool // whether they are to be tried again
 }
 
 // write locks the tags, annotates again what changed since the guess, and
-// writes what differs. It reports of each object whether its tags changed.
-func (s *Stage) write(ctx context.Context, tx pgx.Tx, wanted map[int64]catalog.Version, guess map[int64]Annotation) (map[int64]bool, map[int64]Annotation, error) {
+// writes what differs.
+func (s *Stage) write(ctx context.Context, tx pgx.Tx, wanted map[int64]catalog.Version, g *guess) (*said, error) {
 	ids := make([]int64, 0, len(wanted))
 	for id := range wanted {
-		if _, ok := guess[id]; ok {
+		if _, ok := g.notes[id]; ok {
 			ids = append(ids, id)
 		}
 	}
 	slices.Sort(ids)
 	stored, err := lock(ctx, tx, ids)
 	if err != nil {
-		return nil, nil, fmt.Errorf("lock tags: %w", err)
+		return nil, fmt.Errorf("lock tags: %w", err)
 	}
-	now, err := Annotate(ctx, tx, wanted, guess, s.warn)
+	now, err := g.again(ctx, tx, wanted)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	out := &said{notes: now, changed: make(map[int64]bool, len(now)), retry: map[int64]bool{}}
 	var rows []tagRow
-	changed := make(map[int64]bool, len(now))
 	for _, id := range ids {
-		a := now[id]
-		old, there := stored[id]
-		if a.Inputs == nil || bytes.Equal(a.Inputs, old.Inputs) || old.VersionAt.After(wanted[id].FirstUsed) {
-			continue
+		a, there := now[id]
+		if old, was := stored[id]; there && !old.stands(a, wanted[id].FirstUsed) {
+			row := newRow(id, a, old, was, wanted[id].FirstUsed)
+			out.changed[id], out.retry[id] = row.changed, row.Retry
+			if !was || !row.same(old) {
+				rows = append(rows, row)
+			}
 		}
-		changed[id] = !bytes.Equal(a.Tags, old.Tags) && (there || string(a.Tags) != NoTags)
-		rows = append(rows, tagRow{Kept{a.Tags, a.Inputs, wanted[id].FirstUsed}, id, changed[id], !there})
 	}
-	cleared, err := clearTags(ctx, tx, wanted, guess)
+	cleared, err := clearTags(ctx, tx, wanted, now)
 	if err != nil {
-		return nil, nil, fmt.Errorf("clear tags: %w", err)
+		return nil, fmt.Errorf("clear tags: %w", err)
 	}
 	for _, id := range cleared {
-		changed[id], now[id] = true, Annotation{}
+		out.changed[id], now[id] = true, Annotation{}
 	}
-	return changed, now, save(ctx, tx, rows)
+	return out, save(ctx, tx, rows)
+}
+
+// again annotates objects as they are now, but for those whose inputs are those of
+// the guess. Nobody is asked within a transaction: what needs that fails, and is
+// tried again.
+func (g *guess) again(ctx context.Context, tx pgx.Tx, wanted map[int64]catalog.Version) (map[int64]Annotation, error) {
+	subjects, err := read(ctx, tx, wanted)
+	if err != nil {
+		return nil, err
+	}
+	now := make(map[int64]Annotation, len(subjects))
+	for id, s := range subjects {
+		if note, ok := g.notes[id]; ok && bytes.Equal(note.Inputs, s.inputs) {
+			now[id] = note
+		} else if now[id], err = s.annotate(g.known[s.version.Name]); err != nil {
+			return nil, err
+		}
+	}
+	return now, nil
+}
+
+// An outcome is what an input and all others of its batch came to.
+type outcome struct {
+	pipeline.Envelope
+	event.Changes
+	*said
+	src      *source.Source
+	deferred map[int64]bool
 }
 
 // result says what follows from one input.
-func (s *Stage) result(ctx context.Context, tx pgx.Tx, e pipeline.Envelope, c event.Changes, src *source.Source,
-	tagged map[int64]bool, annotated map[int64]Annotation) (postgres.Result, error) {
-	r := postgres.Result{Source: c.Source, Counts: map[string]int{}}
-	next := event.Changes{Source: c.Source, Version: c.Version}
-	var differ []event.Change // whose descendants' tags may differ too
-	for _, o := range c.Objects {
+func (s *Stage) result(ctx context.Context, tx pgx.Tx, of outcome) (postgres.Result, error) {
+	r := postgres.Result{Source: of.Source, Counts: map[string]int{}}
+	next := event.Changes{Source: of.Source, Version: of.Version}
+	var differ, later []event.Change // differ: the tags of their descendants may too
+	for _, o := range of.Objects {
+		if of.deferred[o.ID] && (o.Self || o.Above) {
+			later = append(later, o)
+			continue
+		}
 		if o.Self && !o.New {
 			differ = append(differ, o)
 		}
-		if _, ok := annotated[o.ID]; ok && (o.Self || o.Above) {
-			r.Counts[map[bool]string{true: "tags.changed", false: "tags.unchanged"}[tagged[o.ID]]]++
-			r.Counts["tags.failed"] += annotated[o.ID].Failed
-			o.Self = o.Self || tagged[o.ID]
-			delete(tagged, o.ID) // counted by the first input that names it
+		if note, ok := of.notes[o.ID]; ok && (o.Self || o.Above) {
+			r.Counts[map[bool]string{true: "tags.changed", false: "tags.unchanged"}[of.changed[o.ID]]]++
+			_, final := note.passing()
+			r.Counts["tags.failed"] += final
+			o.Self = o.Self || of.changed[o.ID]
+			delete(of.changed, o.ID) // counted by the first input that names it
 		}
 		if o.Above = false; o.Self || len(o.Days) > 0 {
 			next.Objects = append(next.Objects, o)
 		}
 	}
 	if len(next.Objects) > 0 {
-		out, err := e.Emit(s.Next, "", next)
+		out, err := of.Emit(s.Next, "", next)
 		if err != nil {
 			return r, err
 		}
 		r.Outputs = append(r.Outputs, out)
 	}
-	below, err := s.descendants(ctx, tx, e, c, src, differ)
-	r.Outputs = append(r.Outputs, below...)
+	apart, err := s.apart(of, later)
+	if err != nil {
+		return r, err
+	}
+	below, err := s.descendants(ctx, tx, of.Envelope, of.Changes, of.src, differ)
+	r.Outputs = append(append(r.Outputs, apart...), below...)
 	return r, err
+}
+
+// apart returns the messages of objects that are annotated later, so many in each
+// that a worker asks for all of them at once.
+func (s *Stage) apart(of outcome, later []event.Change) (out []pipeline.Envelope, err error) {
+	for some := range slices.Chunk(later, share) {
+		e, err := of.Emit(s.Self, "apart/"+strconv.Itoa(len(out)), event.Changes{Source: of.Source, Version: of.Version, Try: of.Try, Objects: some})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, e)
+	}
+	return out, nil
 }
 
 // descendants returns the messages that annotate sends to itself: the objects

@@ -1,9 +1,11 @@
 package annotate
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -20,6 +22,14 @@ type Kept struct {
 	Tags      []byte // canonical JSON
 	Inputs    []byte // the hash of what they came from
 	VersionAt time.Time
+	Failed    map[string]string // why, by tag
+	Retry     bool              // another try may give some of these
+}
+
+// stands reports whether what is kept needs no look at a: it is of a newer
+// version, or of the same inputs and nothing of it is to be tried again.
+func (k Kept) stands(a Annotation, versionAt time.Time) bool {
+	return k.VersionAt.After(versionAt) || !k.Retry && bytes.Equal(a.Inputs, k.Inputs)
 }
 
 // A tagRow is a row of tags.
@@ -30,22 +40,36 @@ type tagRow struct {
 	fresh   bool // there was none
 }
 
+// newRow is the row of an object's annotation in place of what was kept.
+func newRow(id int64, a Annotation, old Kept, there bool, versionAt time.Time) tagRow {
+	tags := a.With(old.Tags)
+	return tagRow{
+		Kept: Kept{tags, a.Inputs, versionAt, a.failed(), a.Retry()}, id: id, fresh: !there,
+		changed: !bytes.Equal(tags, old.Tags) && (there || string(tags) != NoTags),
+	}
+}
+
+// same reports whether a row says what is kept already.
+func (r tagRow) same(old Kept) bool {
+	return !r.changed && bytes.Equal(r.Inputs, old.Inputs) && r.VersionAt.Equal(old.VersionAt) && r.Retry == old.Retry && maps.Equal(r.Failed, old.Failed)
+}
+
 // Stored reads what the table tags has of objects.
 func Stored(ctx context.Context, q tree.Querier, ids []int64) (map[int64]Kept, error) {
-	return read(ctx, q, ids, "")
+	return kept(ctx, q, ids, "")
 }
 
 // lock locks the rows of tags that are there, in the order of their ids.
 func lock(ctx context.Context, tx pgx.Tx, ids []int64) (map[int64]Kept, error) {
-	return read(ctx, tx, ids, "FOR UPDATE")
+	return kept(ctx, tx, ids, "FOR UPDATE")
 }
 
-func read(ctx context.Context, q tree.Querier, ids []int64, locking string) (map[int64]Kept, error) {
+func kept(ctx context.Context, q tree.Querier, ids []int64, locking string) (map[int64]Kept, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
 	rows, err := q.Query(ctx, `
-		SELECT object_id, tags, inputs_hash, CASE WHEN isfinite(version_at) THEN version_at ELSE 'epoch' END FROM tags
+		SELECT object_id, tags, inputs_hash, CASE WHEN isfinite(version_at) THEN version_at ELSE 'epoch' END, failed, retry FROM tags
 		WHERE object_id = ANY($1) ORDER BY object_id
 		`+locking, ids)
 	if err != nil {
@@ -54,8 +78,9 @@ func read(ctx context.Context, q tree.Querier, ids []int64, locking string) (map
 	stored := make(map[int64]Kept, len(ids))
 	var id int64
 	var k Kept
-	_, err = pgx.ForEachRow(rows, []any{&id, &k.Tags, &k.Inputs, &k.VersionAt}, func() error {
-		stored[id] = Kept{canonical(k.Tags), slices.Clone(k.Inputs), k.VersionAt}
+	_, err = pgx.ForEachRow(rows, []any{&id, &k.Tags, &k.Inputs, &k.VersionAt, &k.Failed, &k.Retry}, func() error {
+		stored[id] = Kept{canonical(k.Tags), slices.Clone(k.Inputs), k.VersionAt, maps.Clone(k.Failed), k.Retry}
+		k.Failed = nil
 		return nil
 	})
 	return stored, err
@@ -88,7 +113,7 @@ func clearTags(ctx context.Context, tx pgx.Tx, wanted map[int64]catalog.Version,
 		return nil, nil
 	}
 	rows, err := tx.Query(ctx, `
-		UPDATE tags t SET tags = '{}', inputs_hash = NULL, version_at = u.version_at, changed_at = now()
+		UPDATE tags t SET tags = '{}', inputs_hash = NULL, failed = NULL, retry = false, version_at = u.version_at, changed_at = now()
 		FROM unnest($1::bigint[], $2::timestamptz[]) AS u(id, version_at)
 		WHERE t.object_id = u.id AND t.inputs_hash IS NOT NULL AND t.version_at <= u.version_at
 		RETURNING t.object_id`, ids, times)
@@ -105,11 +130,27 @@ type tagColumns struct {
 	inputs  [][]byte
 	times   []time.Time
 	changed []bool
+	failed  []*string
+	retry   []bool
 }
 
 func (c *tagColumns) add(r tagRow) {
 	c.ids, c.tags, c.inputs = append(c.ids, r.id), append(c.tags, string(r.Tags)), append(c.inputs, r.Inputs)
 	c.times, c.changed = append(c.times, r.VersionAt), append(c.changed, r.changed)
+	c.failed, c.retry = append(c.failed, reasons(r.Failed)), append(c.retry, r.Retry)
+}
+
+// reasons is the JSON of why tags failed; nil: none did.
+func reasons(failed map[string]string) *string {
+	if len(failed) == 0 {
+		return nil
+	}
+	b, err := json.Marshal(failed)
+	if err != nil {
+		return nil
+	}
+	text := string(b)
+	return &text
 }
 
 // save writes rows, which are in the order of their ids: those that were there
@@ -135,10 +176,11 @@ func update(ctx context.Context, tx pgx.Tx, c tagColumns) error {
 		return nil
 	}
 	_, err := tx.Exec(ctx, `
-		UPDATE tags t SET tags = u.tags, inputs_hash = u.inputs, version_at = u.version_at,
+		UPDATE tags t SET tags = u.tags, inputs_hash = u.inputs, version_at = u.version_at, failed = u.failed, retry = u.retry,
 			changed_at = CASE WHEN u.changed THEN now() ELSE t.changed_at END
-		FROM unnest($1::bigint[], $2::jsonb[], $3::bytea[], $4::timestamptz[], $5::boolean[]) AS u(id, tags, inputs, version_at, changed)
-		WHERE t.object_id = u.id`, c.ids, c.tags, c.inputs, c.times, c.changed)
+		FROM unnest($1::bigint[], $2::jsonb[], $3::bytea[], $4::timestamptz[], $5::boolean[], $6::jsonb[], $7::boolean[])
+			AS u(id, tags, inputs, version_at, changed, failed, retry)
+		WHERE t.object_id = u.id`, c.ids, c.tags, c.inputs, c.times, c.changed, c.failed, c.retry)
 	return err
 }
 
@@ -149,9 +191,9 @@ func insert(ctx context.Context, tx pgx.Tx, c tagColumns) error {
 		return nil
 	}
 	tag, err := tx.Exec(ctx, `
-		INSERT INTO tags (object_id, tags, inputs_hash, version_at)
-		SELECT * FROM unnest($1::bigint[], $2::jsonb[], $3::bytea[], $4::timestamptz[])
-		ON CONFLICT DO NOTHING`, c.ids, c.tags, c.inputs, c.times)
+		INSERT INTO tags (object_id, tags, inputs_hash, version_at, failed, retry)
+		SELECT * FROM unnest($1::bigint[], $2::jsonb[], $3::bytea[], $4::timestamptz[], $5::jsonb[], $6::boolean[])
+		ON CONFLICT DO NOTHING`, c.ids, c.tags, c.inputs, c.times, c.failed, c.retry)
 	if err == nil && tag.RowsAffected() != int64(len(c.ids)) {
 		return errRaced
 	}

@@ -5,11 +5,11 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/leatflow/leat/services/annotate"
 	"github.com/leatflow/leat/services/catalog"
-	"github.com/leatflow/leat/services/tree"
 )
 
 // A tagged object has other tags than its annotators give.
@@ -18,7 +18,8 @@ type tagged struct {
 	source    string
 	version   string // hash of the source file that its tags are of
 	want, has string
-	stale     bool // the object is not as it was when it was annotated
+	stale     bool              // the object is not as it was when it was annotated
+	failed    map[string]string // tags that another try may give, with the reason
 }
 
 // lookAtTags takes the first look at the tags of objects.
@@ -57,20 +58,36 @@ func (k *check) compareTags(ctx context.Context, name string, objects []object) 
 			wanted[id] = v
 		}
 	}
-	given, err := annotate.Annotate(ctx, k.db, wanted, nil, func(*tree.Node, string, error) {}) // annotate's log says what failed
+	given, err := annotate.Annotate(ctx, k.db, wanted)
 	if err != nil {
 		return nil, err
 	}
 	var differ []tagged
 	for _, o := range objects {
 		v, ok := wanted[o.id]
-		t := tagged{object: o, source: name, want: textOf(given[o.id].Tags), has: textOf(kept[o.id].Tags)}
-		if ok && t.want != t.has {
+		row := kept[o.id]
+		t := tagged{object: o, source: name, want: textOf(given[o.id].With(row.Tags)), has: textOf(row.Tags)}
+		if row.Retry {
+			t.failed = row.Failed
+		}
+		if ok && (t.want != t.has || row.Retry) {
 			t.version, t.stale = v.Hash, !bytes.Equal(given[o.id].Inputs, kept[o.id].Inputs)
 			differ = append(differ, t)
 		}
 	}
 	return differ, nil
+}
+
+// what says what is wrong.
+func (t tagged) what() string {
+	if t.want != t.has {
+		return "the annotators give the tags " + t.want + ", the table tags has " + t.has
+	}
+	var reasons []string
+	for _, tag := range sortedKeys(t.failed) {
+		reasons = append(reasons, "the tag "+tag+" failed: "+t.failed[tag])
+	}
+	return strings.Join(reasons, "; ")
 }
 
 func textOf(tags []byte) string {
@@ -131,11 +148,11 @@ func (k *check) tagsAgain(ctx context.Context) (broken []tagged, err error) {
 				return nil, err
 			}
 			for _, t := range differ {
-				if t.stale && open > 0 {
+				if (t.stale || t.failed != nil) && open > 0 {
 					k.Passed++
 					continue
 				}
-				k.found(whole(name+"/"+t.prefix(), "the annotators give the tags "+t.want+", the table tags has "+t.has))
+				k.found(whole(name+"/"+t.prefix(), t.what()))
 				broken = append(broken, t)
 			}
 		}

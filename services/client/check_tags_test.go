@@ -83,3 +83,18 @@ func TestWhatIsNotAnnotatedYetIsPassedOver(t *testing.T) {
 		t.Errorf("found %q, want the tags that somebody edited, though a job runs", texts)
 	}
 }
+
+// A tag that failed, and that another try may give, is told once no job tries it.
+func TestATagThatFailedIsFound(t *testing.T) {
+	i := installed(t)
+	i.fill()
+	i.exec(`UPDATE leat.tags SET failed = '{"brand": "the host answered 503"}', retry = true`)
+	_, texts := i.check(Checking{})
+	if found := strings.Join(texts, "\n"); !strings.Contains(found, "the tag brand failed: the host answered 503") {
+		t.Errorf("found %q", texts)
+	}
+	i.exec(`UPDATE leat.tags SET retry = false`)
+	if _, texts := i.check(Checking{}); len(texts) > 0 {
+		t.Errorf("found %q of what cannot pass", texts)
+	}
+}

@@ -123,7 +123,7 @@ func (i *installation) annotate(id int64) {
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	given, err := annotate.Annotate(i.t.Context(), i.db, map[int64]catalog.Version{id: version}, nil, nil)
+	given, err := annotate.Annotate(i.t.Context(), i.db, map[int64]catalog.Version{id: version})
 	if err != nil {
 		i.t.Fatal(err)
 	}

@@ -68,7 +68,7 @@ func answersOf(folder string) (files []string, err error) {
 		return nil, err
 	}
 	for _, e := range entries {
-		if !e.IsDir() && !strings.HasSuffix(e.Name(), wantEnding) && !strings.HasPrefix(e.Name(), ".") {
+		if !e.IsDir() && e.Name() != lookupsFile && !strings.HasSuffix(e.Name(), wantEnding) && !strings.HasPrefix(e.Name(), ".") {
 			files = append(files, filepath.Join(folder, e.Name()))
 		}
 	}
@@ -82,7 +82,11 @@ func testAnswer(ctx context.Context, src *source.Source, answer string, update b
 	if err != nil && (!update || !errors.Is(err, os.ErrNotExist)) {
 		return r, err
 	}
-	got, err := want.cut(ctx, src, answer)
+	replies, err := repliesOf(filepath.Dir(answer))
+	if err != nil {
+		return r, err
+	}
+	got, err := want.cut(ctx, src, replies, answer)
 	if err != nil {
 		return r, err
 	}
@@ -103,7 +107,7 @@ func testAnswer(ctx context.Context, src *source.Source, answer string, update b
 }
 
 // cut makes what comes of an answer under the fixture's circumstances.
-func (f fixture) cut(ctx context.Context, src *source.Source, answer string) (got fixture, err error) {
+func (f fixture) cut(ctx context.Context, src *source.Source, replies map[string]source.Reply, answer string) (got fixture, err error) {
 	got.Account, got.ObservedAt = f.Account, f.ObservedAt
 	file, err := os.Open(answer) //nolint:gosec // an answer that the caller names
 	if err != nil {
@@ -121,7 +125,7 @@ func (f fixture) cut(ctx context.Context, src *source.Source, answer string) (go
 	seen := map[string]int{} // place in got.Objects
 	err = src.Cut(ctx, a, func(p event.Part, rejects []source.Reject) error {
 		for i := range p.Objects {
-			got.addObject(src, p.Objects, i, seen)
+			got.addObject(src, replies, p.Objects, i, seen)
 		}
 		for _, s := range p.Stats {
 			got.Stats = append(got.Stats, fixtureStat{
@@ -140,7 +144,7 @@ func (f fixture) cut(ctx context.Context, src *source.Source, answer string) (go
 }
 
 // addObject adds an object of a part, or describes one that was only named.
-func (f *fixture) addObject(src *source.Source, objects []event.Object, i int, seen map[string]int) {
+func (f *fixture) addObject(src *source.Source, replies map[string]source.Reply, objects []event.Object, i int, seen map[string]int) {
 	o := objects[i]
 	name := nameOf(o)
 	at, known := seen[name]
@@ -157,7 +161,7 @@ func (f *fixture) addObject(src *source.Source, objects []event.Object, i int, s
 	if o.Parent > 0 {
 		made.Parent = nameOf(objects[o.Parent-1])
 	}
-	tags, failed := src.Annotate(viewOf(objects, i))
+	tags, failed := src.Annotate(viewOf(objects, i), replies)
 	made.Tags = tags
 	for tag, err := range failed {
 		made.Failed = append(made.Failed, tag+": "+err.Error())

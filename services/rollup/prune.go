@@ -57,6 +57,9 @@ func pruneRows(ctx context.Context, tx pgx.Tx) error {
 		DELETE FROM written w USING jobs j WHERE j.id = w.job_id AND j.state NOT IN ('queued', 'running')`); err != nil {
 		return err
 	}
+	if _, err := tx.Exec(ctx, `DELETE FROM lookups WHERE until < now()`); err != nil {
+		return err
+	}
 	_, err := tx.Exec(ctx, `DELETE FROM events WHERE day < current_date - $1::int`, keepEvents)
 	return err
 }

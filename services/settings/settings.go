@@ -32,7 +32,7 @@ type Settings struct {
 
 	Fetch    Fetch           `mapstructure:"fetch"`
 	Delta    pipeline.Config `mapstructure:"delta"`
-	Annotate pipeline.Config `mapstructure:"annotate"`
+	Annotate Annotate        `mapstructure:"annotate"`
 	Rollup   Rollup          `mapstructure:"rollup"`
 	Check    Check           `mapstructure:"check"`
 	Console  Console         `mapstructure:"console"`
@@ -67,6 +67,15 @@ type Fetch struct {
 	MaxDuration   time.Duration `mapstructure:"max_duration"`   // of an answer; less than the broker waits for an acknowledgement
 }
 
+// Annotate is the annotate stage's part.
+type Annotate struct {
+	Worker pipeline.Config `mapstructure:",squash"`
+
+	Lookups       int      `mapstructure:"lookups"`        // requests of http() that are under way at the same time
+	AllowNetworks []string `mapstructure:"allow_networks"` // beside the public internet
+	MaxSizeMiB    int64    `mapstructure:"max_size_mib"`   // of an answer
+}
+
 // Rollup is the rollup stage's part.
 type Rollup struct {
 	Worker  pipeline.Config `mapstructure:",squash"`
@@ -84,7 +93,10 @@ func Default() Settings {
 		Archive:  "/var/lib/leat/archive",
 		Fetch:    Fetch{Slots: 2, MaxAttempts: 5, YieldAbove: 300, Files: []string{}, AllowNetworks: []string{}, MaxSizeMiB: 16384, MaxDuration: 25 * time.Minute},
 		Delta:    pipeline.Config{BatchSize: 8, Slots: 2, Prefetch: 32, MaxAttempts: 5},
-		Annotate: pipeline.Config{BatchSize: 16, Slots: 1, Prefetch: 64, MaxAttempts: 5},
+		Annotate: Annotate{
+			Worker:  pipeline.Config{BatchSize: 16, Slots: 1, Prefetch: 64, MaxAttempts: 5},
+			Lookups: 8, AllowNetworks: []string{}, MaxSizeMiB: 1,
+		},
 		Rollup: Rollup{
 			Worker: pipeline.Config{BatchSize: 64, Slots: 2, Prefetch: 256, MaxAttempts: 5}, Writing: rollup.DefaultConfig(),
 		},
@@ -101,7 +113,8 @@ func (s Settings) Validate() error {
 	for name, n := range map[string]int{
 		"fetch.slots": s.Fetch.Slots, "fetch.max_attempts": s.Fetch.MaxAttempts,
 		"delta.batch_size": s.Delta.BatchSize, "delta.slots": s.Delta.Slots, "delta.prefetch": s.Delta.Prefetch, "delta.max_attempts": s.Delta.MaxAttempts,
-		"annotate.batch_size": s.Annotate.BatchSize, "annotate.slots": s.Annotate.Slots, "annotate.prefetch": s.Annotate.Prefetch, "annotate.max_attempts": s.Annotate.MaxAttempts,
+		"annotate.batch_size": s.Annotate.Worker.BatchSize, "annotate.slots": s.Annotate.Worker.Slots, "annotate.prefetch": s.Annotate.Worker.Prefetch, "annotate.max_attempts": s.Annotate.Worker.MaxAttempts,
+		"annotate.lookups":  s.Annotate.Lookups,
 		"rollup.batch_size": s.Rollup.Worker.BatchSize, "rollup.slots": s.Rollup.Worker.Slots, "rollup.prefetch": s.Rollup.Worker.Prefetch, "rollup.max_attempts": s.Rollup.Worker.MaxAttempts,
 		"rollup.documents": s.Rollup.Writing.Documents, "console.batch_size": s.Console.BatchSize, "console.prefetch": s.Console.Prefetch,
 	} {
@@ -127,8 +140,12 @@ func (s Settings) Validate() error {
 	if _, err := archive.Check(s.Archive); err != nil {
 		wrong = append(wrong, err)
 	}
+	if s.Annotate.MaxSizeMiB < 1 || s.Annotate.MaxSizeMiB > 64 {
+		wrong = append(wrong, errors.New("annotate.max_size_mib: a whole number from 1 to 64 is allowed"))
+	}
 	_, err := s.Fetch.Guard()
-	return errors.Join(append(wrong, err, s.Check.validate(), s.Shell.Validate())...)
+	_, asking := s.Annotate.Guard()
+	return errors.Join(append(wrong, err, asking, s.Check.validate(), s.Shell.Validate())...)
 }
 
 func (c Check) validate() error {
@@ -147,6 +164,12 @@ func (c Check) validate() error {
 // Guard makes what guards the requests to sources.
 func (f Fetch) Guard() (*outbound.Guard, error) {
 	return outbound.New(outbound.Config{Setting: "fetch", Networks: f.AllowNetworks, MaxBytes: f.MaxSizeMiB << 20, Timeout: f.MaxDuration})
+}
+
+// Guard makes what guards the requests of annotators. How long one may take the
+// source file says.
+func (a Annotate) Guard() (*outbound.Guard, error) {
+	return outbound.New(outbound.Config{Setting: "annotate", Networks: a.AllowNetworks, MaxBytes: a.MaxSizeMiB << 20, Timeout: 2 * time.Minute})
 }
 
 // grace is how much sooner than the daemon a worker ends.

@@ -74,13 +74,20 @@ func Delta(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) error {
 
 // Annotate runs an annotate worker until ctx is cancelled.
 func Annotate(ctx context.Context, cfg settings.Settings, d *daemon.Daemon) error {
-	s, err := open(ctx, cfg, d, cfg.Annotate)
+	guard, err := cfg.Annotate.Guard()
+	if err != nil {
+		return err
+	}
+	s, err := open(ctx, cfg, d, cfg.Annotate.Worker)
 	if err != nil {
 		return err
 	}
 	defer s.close()
 	metrics := newMetrics(d.Metrics, annotate.Name)
-	stage := &annotate.Stage{DB: s.db, Sources: s.sources, Self: rabbit.Annotate, Next: rabbit.Rollup, Count: metrics.Count, Log: d.Log}
+	stage := &annotate.Stage{
+		DB: s.db, Sources: s.sources, Self: rabbit.Annotate, Next: rabbit.Rollup,
+		Lookups: annotate.NewLookups(s.db, guard, cfg.Annotate.Lookups, d.Log), Count: metrics.Count, Log: d.Log,
+	}
 	return s.run(ctx, worker{stage: annotate.Name, queue: rabbit.Annotate, dead: rabbit.Dead, handler: stage, ledger: postgres.Ledger{DB: s.db, Stage: annotate.Name}, metrics: metrics})
 }
 

@@ -93,7 +93,7 @@ func documents(report []byte, src *source.Source, emit func(expect.Line) error) 
 		p.addUp(objects)
 		r.use(p.metrics)
 		for _, o := range objects {
-			tags, _ := src.Annotate(o.view())
+			tags, _ := src.Annotate(o.view(), nil)
 			for _, h := range o.halves() {
 				if err := document(&r, o, h, tags, emit); err != nil {
 					return err

@@ -126,7 +126,7 @@ func (a *account) write(o *object) error {
 	if !o.isNew {
 		return a.updates(o)
 	}
-	tags, failed := a.Source.Annotate(o.view())
+	tags, failed := a.Source.Annotate(o.view(), nil)
 	for tag, err := range failed {
 		return fmt.Errorf("%s/%s: tag %s: %w", o.typ, o.key, tag, err)
 	}

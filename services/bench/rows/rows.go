@@ -137,7 +137,7 @@ func (t Target) object(ctx context.Context, parent *stored, typ string, d descri
 		RETURNING id`, t.Source.Name, typ, d.ID, above, o.depth, d.Name, attrs).Scan(&o.id); err != nil {
 		return nil, err
 	}
-	tags, _ := t.Source.Annotate(o.Object)
+	tags, _ := t.Source.Annotate(o.Object, nil)
 	_, err = t.DB.Exec(ctx, `INSERT INTO tags (object_id, tags) VALUES ($1, $2)`, o.id, tags)
 	return o, err
 }
