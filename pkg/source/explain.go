@@ -40,6 +40,9 @@ func (s *Source) explainFetch(b *strings.Builder) {
 	if s.Fetch.Poll != nil {
 		fmt.Fprintf(b, "  %s\n", s.Fetch.Poll.explain())
 	}
+	for _, r := range s.Fetch.Errors {
+		fmt.Fprintf(b, "  %s\n", r.explain())
+	}
 	fmt.Fprintf(b, "  raw answers are kept %s\n", s.Fetch.Keep.explain())
 	if c := s.Fetch.Changes; c != nil {
 		fmt.Fprintf(b, "  a refresh %s\n", c.explain())

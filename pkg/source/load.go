@@ -73,6 +73,9 @@ func (v *validator) defaults() {
 	setDefault(&v.Fetch.Report.Lookback, 30)
 	setDefault(&v.Fetch.Report.Encoding, encodingUTF8)
 	setDefault(&v.Fetch.Keep, 30)
+	for _, r := range v.Fetch.Errors {
+		setDefault(&r.Then, ThenRetry)
+	}
 	setDefault(&v.Numbers.Decimal, ".")
 	if c := v.Fetch.Changes; c != nil {
 		setDefault(&c.Batch, 50)

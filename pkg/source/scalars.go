@@ -109,6 +109,8 @@ func (d *decoder) collection(n *yaml.Node, path string, v any) bool {
 		d.lookups(n, path, v)
 	case *[]*Rule:
 		d.rules(n, path, v)
+	case *[]*ErrorRule:
+		d.errorList(n, path, v)
 	default:
 		return false
 	}
@@ -221,6 +223,18 @@ func (d *decoder) rules(n *yaml.Node, path string, v *[]*Rule) {
 	}
 	for i, item := range n.Content {
 		rule := new(Rule)
+		d.value(item, index(path, i), reflect.ValueOf(rule).Elem())
+		*v = append(*v, rule)
+	}
+}
+
+func (d *decoder) errorList(n *yaml.Node, path string, v *[]*ErrorRule) {
+	if n.Kind != yaml.SequenceNode {
+		d.failf(path, "%s; it must be a list of rules such as {path: error.code, equals: [17], then: wait}", describe(n))
+		return
+	}
+	for i, item := range n.Content {
+		rule := new(ErrorRule)
 		d.value(item, index(path, i), reflect.ValueOf(rule).Elem())
 		*v = append(*v, rule)
 	}

@@ -104,13 +104,14 @@ var (
 		"Report.format":   {formatJSON, formatNDJSON, formatCSV, formatTSV},
 		"Report.encoding": {encodingUTF8, encodingUTF16, encodingLatin1},
 		"Numbers.decimal": {".", ","},
+		"ErrorRule.then":  {ThenRetry, ThenWait, ThenReject, ThenFail},
 		"Stats.kind":      {KindTotal, KindHour, KindCount},
 		"Stats.absent":    {AbsentKeep, AbsentZero},
 		"Stream.format":   {formatSSE, formatNDJSON},
 		"Poll.seen":       {SeenHash, SeenKey},
 	}
 	required = map[string][]string{
-		"Source": {"source", "records"}, "ObjectRule": {"type", "key"}, "ParentRule": {"type", "key"}, "StatRule": {"day", "metrics"},
+		"Source": {"source", "records"}, "ErrorRule": {"path"}, "ObjectRule": {"type", "key"}, "ParentRule": {"type", "key"}, "StatRule": {"day", "metrics"},
 		"Stream": {"path"}, "Poll": {"every"},
 	}
 )

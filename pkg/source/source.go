@@ -54,12 +54,13 @@ type HTTP struct {
 
 // Fetch says what is asked of the source.
 type Fetch struct {
-	Changes *Changes `yaml:"changes"` // a refresh asks for what changed, and for no more; absent: for the days since the last
-	Report  Report   `yaml:"report"`
-	Pages   *Pages   `yaml:"pages"`  // absent: an answer is all there is
-	Stream  *Stream  `yaml:"stream"` // a refresh listens, and goes on listening
-	Poll    *Poll    `yaml:"poll"`   // a refresh asks for the report again and again
-	Keep    Keep     `yaml:"keep"`   // 90d, or forever: how long the archive keeps answers for; default 30d
+	Changes *Changes     `yaml:"changes"` // a refresh asks for what changed, and for no more; absent: for the days since the last
+	Report  Report       `yaml:"report"`
+	Pages   *Pages       `yaml:"pages"`  // absent: an answer is all there is
+	Stream  *Stream      `yaml:"stream"` // a refresh listens, and goes on listening
+	Poll    *Poll        `yaml:"poll"`   // a refresh asks for the report again and again
+	Errors  []*ErrorRule `yaml:"errors"` // how an answer says that it is an error; the first that fits
+	Keep    Keep         `yaml:"keep"`   // 90d, or forever: how long the archive keeps answers for; default 30d
 }
 
 // A Report is an answer that holds everything about an account and some days.

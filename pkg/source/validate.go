@@ -61,6 +61,7 @@ func (v *validator) validate() {
 	v.report()
 	v.changes()
 	v.pages()
+	v.errorRules()
 	v.form()
 	v.numbers()
 	v.dates()

@@ -21,7 +21,12 @@ func (b Budget) Heed(ctx context.Context, asked string, r *http.Response) error 
 	if wait <= 0 {
 		return nil
 	}
-	why := fmt.Sprintf("%s answered %s; nothing is asked of it so for %s", asked, r.Status, wait.Round(time.Second))
+	return b.CoolDown(ctx, wait, fmt.Sprintf("%s answered %s", asked, r.Status))
+}
+
+// CoolDown has nobody ask with this credential for some time.
+func (b Budget) CoolDown(ctx context.Context, wait time.Duration, why string) error {
+	why = fmt.Sprintf("%s; nothing is asked of it so for %s", why, wait.Round(time.Second))
 	_, err := b.DB.Exec(ctx, `
 		INSERT INTO budgets AS b (name, cool, why) VALUES ($1, clock_timestamp() + $2 * interval '1 second', $3)
 		ON CONFLICT (name) DO UPDATE SET cool = excluded.cool, why = excluded.why WHERE b.cool < excluded.cool`,

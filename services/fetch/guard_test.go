@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
 	"github.com/leatflow/leat/pkg/outbound"
 	"github.com/leatflow/leat/pkg/pipeline"
 	"github.com/leatflow/leat/pkg/pipetest"
@@ -126,21 +128,26 @@ func TestCertificatesOfASource(t *testing.T) {
 
 // A small answer that stands for a large one is given up before it fills the disk.
 func TestABombIsNotUnpacked(t *testing.T) {
-	b := newBench(t)
-	b.MaxSize = 1 << 20
-	var bomb bytes.Buffer
-	z := gzip.NewWriter(&bomb)
-	for range 100 {
-		if _, err := z.Write(bytes.Repeat([]byte(" "), 1<<20)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := z.Close(); err != nil {
+	var gzipped, zstded bytes.Buffer
+	z, err := zstd.NewWriter(&zstded)
+	if err != nil {
 		t.Fatal(err)
 	}
-	b.says(bomb.String())
-	_, err := b.do(b.slice(`{"source":"ads"}`))
-	if err == nil || !strings.Contains(err.Error(), "byte 1048576: found more than that when decompressed; expected no more: fetch.max_size_mib") {
-		t.Errorf("err = %v", err)
+	b := newBench(t)
+	b.MaxSize = 1 << 20
+	for bomb, w := range map[*bytes.Buffer]io.WriteCloser{&gzipped: gzip.NewWriter(&gzipped), &zstded: z} {
+		for range 100 {
+			if _, err := w.Write(bytes.Repeat([]byte(" "), 1<<20)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		b.says(bomb.String())
+		_, err := b.do(b.slice(backfill))
+		if err == nil || !strings.Contains(err.Error(), "byte 1048576: found more than that when decompressed; expected no more: fetch.max_size_mib") {
+			t.Errorf("%d bytes: %v", bomb.Len(), err)
+		}
 	}
 }

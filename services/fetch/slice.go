@@ -60,7 +60,7 @@ func (s *Stage) slice(ctx context.Context, d pipeline.Delivery) ([]pipeline.Enve
 	if err != nil {
 		return nil, err
 	}
-	cut, err := s.read(ctx, t, a, k)
+	cut, err := s.judged(ctx, t, a, k)
 	if _, malformed := errors.AsType[*source.FormError](err); malformed {
 		return nil, s.refuse(ctx, d, a, err)
 	}
@@ -96,12 +96,6 @@ func (s *Stage) read(ctx context.Context, t task, a Answer, k known) (cut pieces
 		return cut, nil
 	}
 	file := a.file
-	if file == nil {
-		if file, err = s.Archive.Get(ctx, a.Hash); err != nil {
-			return cut, err
-		}
-		defer file.Close() //nolint:errcheck // it is only read
-	}
 	switch cursor := cut.cursor; {
 	case t.slice.Since != nil:
 		return s.changes(ctx, t, a, file)
