@@ -1,6 +1,7 @@
 package annotate
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -177,4 +178,27 @@ func (a Annotation) failed() map[string]string {
 		reasons[tag] = f.Reason
 	}
 	return reasons
+}
+
+// Stale returns those of some objects whose tags are of other inputs than they
+// have under a version: of other fields or rules, or of none yet.
+func Stale(ctx context.Context, q tree.Querier, version catalog.Version, ids []int64) (stale []int64, err error) {
+	wanted := make(map[int64]catalog.Version, len(ids))
+	for _, id := range ids {
+		wanted[id] = version
+	}
+	subjects, err := read(ctx, q, wanted)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := Stored(ctx, q, ids)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		if !bytes.Equal(subjects[id].inputs, stored[id].Inputs) {
+			stale = append(stale, id)
+		}
+	}
+	return stale, nil
 }

@@ -28,6 +28,8 @@ const (
 	Repair  = "repair"  // of documents, by marking them
 	Rebuild = "rebuild" // of MongoDB, after PostgreSQL was restored
 	Cursor  = "cursor"  // set or reset
+
+	Reannotate = "reannotate" // of a source's objects
 )
 
 // By is who does something, and by which way in.

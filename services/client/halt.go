@@ -64,8 +64,8 @@ func (j JobRow) mayBe(action string) error {
 	switch {
 	case !j.Open():
 		return fmt.Errorf("it has ended: it is %s", j.State)
-	case j.Mode == "repair":
-		return fmt.Errorf("it asks nothing of a source, and ends by itself: it is a repair")
+	case j.Mode == modeRepair, j.Mode == modeReannotate:
+		return fmt.Errorf("it asks nothing of a source, and ends by itself: its mode is %s", j.Mode)
 	case j.Halt == fetch.Cancelled:
 		return fmt.Errorf("it was cancelled already, and ends when what was asked for is written")
 	case action == audit.Pause && j.Halt == fetch.Paused:

@@ -25,6 +25,8 @@ type Repair struct {
 	Documents int    `json:"documents"` // marked, for rollup to write
 	Objects   int    `json:"objects"`   // sent to annotate
 	Messages  int    `json:"messages"`  // of the job itself, published again
+
+	mode, why string
 }
 
 // What says in words what the repair is of.
@@ -52,12 +54,12 @@ const markChunk = 1000
 func (k *check) repair(ctx context.Context, docs []document, objects []tagged) error {
 	for len(docs) > 0 {
 		n := leading(docs, func(d document) string { return d.source })
-		r := Repair{Job: uuid.Must(uuid.NewV7()).String(), Source: docs[0].source, Documents: n}
+		r := Repair{Job: uuid.Must(uuid.NewV7()).String(), Source: docs[0].source, Documents: n, mode: modeRepair, why: "documents differ from the rows"}
 		if err := pgx.BeginFunc(ctx, k.db, func(tx pgx.Tx) error {
 			if err := r.mark(ctx, tx, docs[:n]); err != nil {
 				return err
 			}
-			return r.record(ctx, tx, k.by, "documents differ from the rows")
+			return r.record(ctx, tx, k.by)
 		}); err != nil {
 			return fmt.Errorf("mark documents of %s: %w", r.Source, err)
 		}
@@ -65,8 +67,12 @@ func (k *check) repair(ctx context.Context, docs []document, objects []tagged) e
 	}
 	for len(objects) > 0 {
 		n := leading(objects, func(t tagged) string { return t.source + " " + t.version })
-		r := Repair{Job: uuid.Must(uuid.NewV7()).String(), Source: objects[0].source, Objects: n}
-		if err := k.reannotate(ctx, r, objects[:n]); err != nil {
+		r := Repair{Job: uuid.Must(uuid.NewV7()).String(), Source: objects[0].source, Objects: n, mode: modeRepair, why: "tags differ from what the annotators give"}
+		ids := make([]int64, n)
+		for i, t := range objects[:n] {
+			ids[i] = t.id
+		}
+		if err := k.annotateAgain(ctx, r, objects[0].version, ids, true); err != nil {
 			return fmt.Errorf("send objects of %s to annotate: %w", r.Source, err)
 		}
 		k.Repairs, objects = append(k.Repairs, r), objects[n:]
@@ -74,18 +80,16 @@ func (k *check) repair(ctx context.Context, docs []document, objects []tagged) e
 	return nil
 }
 
-// reannotate sends objects of one source and version to annotate. It takes their
-// tags for made of nothing, or annotate would find that their inputs are the same.
-// The ledger holds the messages when they are published, as that of any stage.
-func (k *check) reannotate(ctx context.Context, r Repair, objects []tagged) error {
+// annotateAgain sends objects of one source to annotate. Anew takes their tags for
+// made of nothing, or annotate would find that their inputs are the same. The
+// ledger holds the messages when they are published, as that of any stage.
+func (c *Client) annotateAgain(ctx context.Context, r Repair, version string, ids []int64, anew bool) error {
 	cause := pipeline.Envelope{ID: r.Job, Job: r.Job, At: time.Now()}
 	var out []pipeline.Envelope
-	var ids []int64
-	for some := range slices.Chunk(objects, objectChunk) {
-		changes := event.Changes{Source: r.Source, Version: some[0].version}
-		for _, t := range some {
-			ids = append(ids, t.id)
-			changes.Objects = append(changes.Objects, event.Change{ID: t.id, Above: true})
+	for some := range slices.Chunk(ids, objectChunk) {
+		changes := event.Changes{Source: r.Source, Version: version}
+		for _, id := range some {
+			changes.Objects = append(changes.Objects, event.Change{ID: id, Above: true})
 		}
 		e, err := cause.Emit(rabbit.Annotate, strconv.Itoa(len(out)), changes)
 		if err != nil {
@@ -93,18 +97,20 @@ func (k *check) reannotate(ctx context.Context, r Repair, objects []tagged) erro
 		}
 		out = append(out, e)
 	}
-	if err := pgx.BeginFunc(ctx, k.db, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `UPDATE tags SET inputs_hash = '' WHERE object_id = ANY($1)`, ids); err != nil {
-			return err
+	if err := pgx.BeginFunc(ctx, c.db, func(tx pgx.Tx) error {
+		if anew {
+			if _, err := tx.Exec(ctx, `UPDATE tags SET inputs_hash = '' WHERE object_id = ANY($1)`, ids); err != nil {
+				return err
+			}
 		}
 		if err := r.open(ctx, tx, out); err != nil {
 			return err
 		}
-		return r.record(ctx, tx, k.by, "tags differ from what the annotators give")
+		return r.record(ctx, tx, c.by)
 	}); err != nil {
 		return err
 	}
-	return k.publish(ctx, out)
+	return c.publish(ctx, out)
 }
 
 func (c *Client) publish(ctx context.Context, out []pipeline.Envelope) error {
@@ -117,8 +123,9 @@ func (c *Client) publish(ctx context.Context, out []pipeline.Envelope) error {
 func (r Repair) open(ctx context.Context, tx pgx.Tx, out []pipeline.Envelope) error {
 	if _, err := tx.Exec(ctx, `
 		INSERT INTO jobs (id, source, mode, params, via, state, started_at)
-		VALUES ($1, $2, 'repair', jsonb_build_object('source', $2::text, 'documents', $3::int, 'objects', $4::int), 'check', 'running', now())`,
-		r.Job, r.Source, r.Documents, r.Objects); err != nil {
+		VALUES ($1, $2, $5::text, jsonb_build_object('source', $2::text, 'documents', $3::int, 'objects', $4::int),
+			CASE $5 WHEN 'repair' THEN 'check' ELSE 'cli' END, 'running', now())`,
+		r.Job, r.Source, r.Documents, r.Objects, r.mode); err != nil {
 		return err
 	}
 	names := make([]string, len(out))
@@ -151,9 +158,9 @@ func (r Repair) mark(ctx context.Context, tx pgx.Tx, docs []document) error {
 	return nil
 }
 
-func (r Repair) record(ctx context.Context, tx pgx.Tx, by audit.By, why string) error {
+func (r Repair) record(ctx context.Context, tx pgx.Tx, by audit.By) error {
 	return audit.Record(ctx, tx, audit.Entry{
-		By: by, Action: audit.Repair, Subject: r.Job, Why: why,
+		By: by, Action: r.action(), Subject: r.Job, Why: r.why,
 		Detail: map[string]any{"source": r.Source, "documents": r.Documents, "objects": r.Objects},
 	})
 }
