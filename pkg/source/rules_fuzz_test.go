@@ -41,8 +41,8 @@ func FuzzExpression(f *testing.F) {
 		}
 		o := anAd("{}")
 		o.Attrs = fields
-		tags, failed := s.Annotate(o)
-		again, failedAgain := s.Annotate(o)
+		tags, failed := s.Annotate(o, nil)
+		again, failedAgain := s.Annotate(o, nil)
 		if !reflect.DeepEqual(tags, again) || len(failed) != len(failedAgain) {
 			t.Errorf("%q gives %v (%v), and then %v (%v)", rule, tags, failed, again, failedAgain)
 		}

@@ -74,6 +74,7 @@ func (v *validator) validate() {
 	v.stream()
 	v.poll()
 	v.rollup()
+	v.schedule()
 }
 
 // name checks a name that is used in keys, columns and documents.
