@@ -16,13 +16,16 @@
 //	GET    /ads/pages       account, from, to, ids, cursor, limit
 //	GET    /events          day, count
 //	GET    /hours           day, pages
+//	GET    /companies/list  count: names as CSV, one of them with a NUL in it
+//	GET    /companies/website  name: the company's site, or 404
+//	GET    /companies/grade    site: A to E
 //	GET    /feedapart/messages  every, lasts, since: a stream of server-sent events
 //	GET    /feedapart/photos    every
 //	POST   /oauth/token     OAuth 2: client_credentials, refresh_token
 //	GET    /healthz
 //	GET    /admin/requests  what was asked; DELETE begins the count anew
 //	GET    /admin/state     the hour, the revision and the faults
-//	POST   /admin/faults    latency, fail-429, fail-503, cut, garbage, retry-after
+//	POST   /admin/faults    latency, fail-429, fail-503, cut, garbage, hang, retry-after
 //	POST   /admin/revise    share
 //	POST   /admin/clock     at, advance
 //
@@ -154,6 +157,10 @@ func (s *server) feedRoutes(mux *http.ServeMux) {
 		"/ads/pages":   s.pages,
 		"/events":      s.events,
 		"/hours":       s.hours,
+
+		"/companies/list":    s.companyList,
+		"/companies/website": s.website,
+		"/companies/grade":   s.grade,
 	} {
 		mux.Handle("GET "+path, s.misbehave(s.authorize(s.feed(answer))))
 	}

@@ -24,12 +24,14 @@ type Faults struct {
 	// Garbage is the share answered 200 with what is not data: half of them
 	// HTML, half JSON that breaks off.
 	Garbage float64
+	// Hang is the share that is never answered.
+	Hang float64
 	// RetryAfter goes with 429. Defaults to a second.
 	RetryAfter time.Duration
 }
 
 // faultNames are the flags and the parameters of /admin/faults.
-var faultNames = []string{"latency", "fail-429", "fail-503", "cut", "garbage", "retry-after"}
+var faultNames = []string{"latency", "fail-429", "fail-503", "cut", "garbage", "hang", "retry-after"}
 
 // Set changes one fault by its flag's name.
 func (f *Faults) Set(name, value string) error {
@@ -46,6 +48,8 @@ func (f *Faults) Set(name, value string) error {
 		return setShare(&f.Cut, name, value)
 	case "garbage":
 		return setShare(&f.Garbage, name, value)
+	case "hang":
+		return setShare(&f.Hang, name, value)
 	}
 	return fmt.Errorf("there is no fault %q; there are %s", name, strings.Join(faultNames, ", "))
 }
@@ -104,7 +108,7 @@ func (f Faults) strike(hash uint64) string {
 	for _, one := range []struct {
 		name  string
 		share float64
-	}{{"429", f.Fail429}, {"503", f.Fail503}, {"cut", f.Cut}, {"garbage", f.Garbage}} {
+	}{{"429", f.Fail429}, {"503", f.Fail503}, {"cut", f.Cut}, {"garbage", f.Garbage}, {"hang", f.Hang}} {
 		if at < one.share {
 			return one.name
 		}
@@ -143,6 +147,8 @@ func (s *server) misbehave(next http.Handler) http.Handler {
 			cut(next, w, r, number%2 == 0)
 		case "garbage":
 			garbage(w, number%2 == 0)
+		case "hang":
+			<-r.Context().Done()
 		}
 	})
 }

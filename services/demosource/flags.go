@@ -30,6 +30,7 @@ var faultUsage = map[string]string{
 	"fail-503":    "`share` of requests answered 503",
 	"cut":         "`share` of bodies cut off in the middle",
 	"garbage":     "`share` of answers that are HTML or broken JSON",
+	"hang":        "`share` of requests that are never answered",
 	"retry-after": "`duration` that goes with 429 (default 1s)",
 }
 

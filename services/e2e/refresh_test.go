@@ -23,11 +23,16 @@ func today(t *testing.T, size int64) *httptest.Server {
 	return platform
 }
 
+// A tally is what a platform says of one address.
+type tally struct {
+	Count    int
+	Most     int `json:"most_in_a_second"`
+	Statuses map[string]int
+	Faults   map[string]int
+}
+
 // asked is what a platform's log says of its requests, by address, since the last call.
-func asked(t *testing.T, platform *httptest.Server) map[string]struct {
-	Count int
-	Most  int `json:"most_in_a_second"`
-} {
+func asked(t *testing.T, platform *httptest.Server) map[string]tally {
 	t.Helper()
 	r, err := platform.Client().Get(platform.URL + "/admin/requests")
 	if err != nil {
@@ -35,10 +40,7 @@ func asked(t *testing.T, platform *httptest.Server) map[string]struct {
 	}
 	defer r.Body.Close()
 	var log struct {
-		Endpoints map[string]struct {
-			Count int
-			Most  int `json:"most_in_a_second"`
-		}
+		Endpoints map[string]tally
 	}
 	if err := json.NewDecoder(r.Body).Decode(&log); err != nil {
 		t.Fatal(err)

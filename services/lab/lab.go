@@ -191,6 +191,6 @@ func (l *Lab) Env() []string {
 	return []string{
 		"LEAT_POSTGRES_URL=" + l.Cfg.Postgres.URL, "LEAT_RABBITMQ_URL=" + l.Cfg.RabbitMQ.URL,
 		"LEAT_MONGODB_URL=" + l.Cfg.MongoDB.URL, "LEAT_MONGODB_DATABASE=" + l.Cfg.MongoDB.Database,
-		"LEAT_SOURCES=" + l.Cfg.Sources, "LEAT_ARCHIVE=" + l.Cfg.Archive, "LEAT_FETCH_ALLOW_NETWORKS=127.0.0.1",
+		"LEAT_SOURCES=" + l.Cfg.Sources, "LEAT_ARCHIVE=" + l.Cfg.Archive, "LEAT_FETCH_ALLOW_NETWORKS=127.0.0.1", "LEAT_ANNOTATE_ALLOW_NETWORKS=127.0.0.1",
 	}
 }
