@@ -53,7 +53,7 @@ func anyOf[T any](random *rand.Rand, all []T) T { return all[random.IntN(len(all
 
 func randomPart(random *rand.Rand) event.Part {
 	p := event.Part{
-		Source: anyOf(random, texts), Version: anyOf(random, texts), Account: anyOf(random, texts), Answer: random.IntN(9), Ordinal: random.IntN(2000),
+		Source: anyOf(random, texts), Version: anyOf(random, texts), Account: anyOf(random, texts), Feed: anyOf(random, texts), Answer: random.IntN(9), Ordinal: random.IntN(2000),
 		ObservedAt: time.Unix(random.Int64N(1<<31), random.Int64N(1e9)).UTC(), Rejected: random.IntN(2), Objects: []event.Object{},
 	}
 	for i := range random.IntN(8) {

@@ -42,6 +42,7 @@ type Slice struct {
 	URL     string     `json:"url,omitempty"` // fetch this in place of the source's own address
 	AsOf    *time.Time `json:"as_of,omitempty"`
 	Refresh bool       `json:"refresh,omitempty"` // moves the cursor when its parts are done
+	Feed    string     `json:"feed,omitempty"`    // of a source that has several
 	Page    *Page      `json:"page,omitempty"`    // nil: the first, or the only one
 	Since   *string    `json:"since,omitempty"`   // asks what changed since this cursor; empty: there is none yet
 	All     bool       `json:"all,omitempty"`     // with since: only the cursor is wanted, everything is asked for anyway
@@ -71,10 +72,11 @@ type Part struct {
 	Source     string    `json:"source"`
 	Version    string    `json:"version"` // hash of the source file
 	Account    string    `json:"account,omitempty"`
-	Answer     int       `json:"answer"`      // n of the answer within the job
-	Ordinal    int       `json:"ordinal"`     // of the part within the answer, from 0
-	ObservedAt time.Time `json:"observed_at"` // when the answer was true, plus Ordinal microseconds: a later row of an answer is newer than an earlier one
-	Objects    []Object  `json:"objects"`     // parents before their children, each object once
+	Feed       string    `json:"feed,omitempty"` // of a source that has several
+	Answer     int       `json:"answer"`         // n of the answer within the job
+	Ordinal    int       `json:"ordinal"`        // of the part within the answer, from 0
+	ObservedAt time.Time `json:"observed_at"`    // when the answer was true, plus Ordinal microseconds: a later row of an answer is newer than an earlier one
+	Objects    []Object  `json:"objects"`        // parents before their children, each object once
 	Stats      []Stat    `json:"stats,omitempty"`
 	Rejected   int       `json:"rejected,omitempty"` // records refused since the part before, all of them in rejects already
 }

@@ -57,6 +57,9 @@ func (w *partWriter) head(p *Part) {
 	if p.Account != "" {
 		w.b = appendString(append(w.b, `,"account":`...), p.Account)
 	}
+	if p.Feed != "" {
+		w.b = appendString(append(w.b, `,"feed":`...), p.Feed)
+	}
 	w.b = strconv.AppendInt(append(w.b, `,"answer":`...), int64(p.Answer), 10)
 	w.b = strconv.AppendInt(append(w.b, `,"ordinal":`...), int64(p.Ordinal), 10)
 	at, err := p.ObservedAt.MarshalJSON()

@@ -44,6 +44,8 @@ func (r *partReader) read(field string) {
 		p.Version = strings.Clone(r.string())
 	case "account":
 		p.Account = strings.Clone(r.string())
+	case "feed":
+		p.Feed = strings.Clone(r.string())
 	case "answer":
 		p.Answer = int(r.number())
 	case "ordinal":

@@ -143,7 +143,7 @@ func (s *Source) newCutter(ctx context.Context, a Answer, emit func(event.Part, 
 	today := metric.DayOf(now.In(c.zone))
 	c.first, c.last, c.oldest = firstDay, today+daysAhead, today-daysOfEvents
 	c.days, c.dims = map[string]metric.Day{}, map[string]string{}
-	c.parts = newParter(event.Part{Source: s.Name, Version: s.Hash, Account: a.Account, Answer: a.N, ObservedAt: a.ObservedAt}, emit)
+	c.parts = newParter(event.Part{Source: s.Name, Version: s.Hash, Account: a.Account, Feed: s.feed, Answer: a.N, ObservedAt: a.ObservedAt}, emit)
 	return c, nil
 }
 

@@ -12,7 +12,9 @@ import (
 func (s *Source) Explain(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Source %s, version %s\n", s.Name, s.Hash)
-	s.explainFetch(&b)
+	for _, view := range s.EachFeed() {
+		view.explainFetch(&b)
+	}
 	s.explainObjects(&b)
 	s.explainStats(&b)
 	s.explainTags(&b)
@@ -23,7 +25,11 @@ func (s *Source) Explain(w io.Writer) error {
 
 func (s *Source) explainFetch(b *strings.Builder) {
 	r := s.Fetch.Report
-	b.WriteString("\nAsks\n")
+	b.WriteString("\nAsks")
+	if s.feed != "" {
+		fmt.Fprintf(b, ", for its feed %s", s.feed)
+	}
+	b.WriteString("\n")
 	switch {
 	case r.Path == "" && s.Fetch.Stream == nil:
 		fmt.Fprintf(b, "  nothing by itself: a job names the url; the answer is %s\n", r.Format)
@@ -56,9 +62,6 @@ func (s *Source) explainFetch(b *strings.Builder) {
 	}
 	if s.HTTP.Rate != nil {
 		fmt.Fprintf(b, "  %s\n", s.HTTP.Rate.explain(s.HTTP.Auth.PerAccount()))
-	}
-	if len(s.Schedule) > 0 {
-		fmt.Fprintf(b, "  %s\n", s.explainSchedule())
 	}
 	if len(s.Accounts) > 0 {
 		fmt.Fprintf(b, "  accounts: %s\n", strings.Join(s.AccountNames(), ", "))
@@ -131,11 +134,19 @@ func (s *Source) explainObjects(b *strings.Builder) {
 			b.WriteString(": only named as the parent of others; its name is its key\n")
 			continue
 		}
-		fmt.Fprintf(b, ": key %s, name %s", t.rule.Key, orElse(t.rule.Name, "as the key"))
-		if len(t.Attributes) > 0 {
-			fmt.Fprintf(b, ", attributes %s", strings.Join(t.Attributes, ", "))
+		for _, r := range t.rules {
+			if r.feed != "" {
+				fmt.Fprintf(b, "\n    %s", r.feed)
+			}
+			fmt.Fprintf(b, ": key %s, name %s", r.Key, orElse(r.Name, "as the key"))
+			if len(r.Attributes) > 0 {
+				fmt.Fprintf(b, ", attributes %s", strings.Join(unique(r.Attributes), ", "))
+			}
 		}
 		b.WriteString("\n")
+	}
+	if names := s.FeedNames(); len(names) > 0 {
+		fmt.Fprintf(b, "  where feeds differ, the first that says something wins: %s\n", strings.Join(names, ", "))
 	}
 }
 

@@ -2,6 +2,7 @@ package source
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,9 +38,11 @@ const (
 	longestLease  = 20 * time.Minute // the broker takes back after 30 what is not acknowledged
 )
 
-// Live reports whether the source is read as things happen: documents are
-// written within a second.
-func (s *Source) Live() bool { return s.Fetch.Stream != nil || s.Fetch.Poll != nil }
+// Live reports whether the source, or one of its feeds, is read as things happen:
+// documents are written within a second.
+func (s *Source) Live() bool {
+	return slices.ContainsFunc(s.EachFeed(), func(f *Source) bool { return f.Fetch.Stream != nil || f.Fetch.Poll != nil })
+}
 
 // SSE reports whether the stream is of server-sent events, and not of lines.
 func (s *Stream) SSE() bool { return s.Format == formatSSE }

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Parse reads a source file and the tables that its annotators look up, by
@@ -33,7 +32,7 @@ func Parse(text []byte, tables map[string][]byte) (*Source, error) {
 type tableReader func(name string) ([]byte, error)
 
 func parse(text []byte, tables tableReader) (*Source, error) {
-	s := &Source{Text: text}
+	s := &Source{Text: text, compiled: &compiled{byName: map[string]*Type{}}}
 	d := &decoder{at: map[string]position{}}
 	d.decode(text, s)
 	if _, read := d.at[""]; read {
@@ -46,6 +45,7 @@ func parse(text []byte, tables tableReader) (*Source, error) {
 		return nil, err
 	}
 	s.Hash = version(s)
+	s.seal()
 	return s, nil
 }
 
@@ -68,7 +68,18 @@ func version(s *Source) string {
 // defaults sets what the file does not say.
 func (v *validator) defaults() {
 	setDefault(&v.Timezone, "UTC")
-	setDefault(&v.HTTP.Timeout, 30*time.Second)
+	setDefault(&v.HTTP.Timeout, usualTimeout)
+	setDefault(&v.Numbers.Decimal, ".")
+	v.askedDefaults()
+	setDefault(&v.Stats.Kind, KindTotal)
+	setDefault(&v.Stats.Absent, AbsentKeep)
+	for i := range v.Accounts {
+		setDefault(&v.Accounts[i].Timezone, v.Timezone)
+	}
+}
+
+// askedDefaults sets what the file does not say of what is asked.
+func (v *validator) askedDefaults() {
 	setDefault(&v.Fetch.Report.Format, "json")
 	setDefault(&v.Fetch.Report.Lookback, 30)
 	setDefault(&v.Fetch.Report.Encoding, encodingUTF8)
@@ -76,7 +87,6 @@ func (v *validator) defaults() {
 	for _, r := range v.Fetch.Errors {
 		setDefault(&r.Then, ThenRetry)
 	}
-	setDefault(&v.Numbers.Decimal, ".")
 	if c := v.Fetch.Changes; c != nil {
 		setDefault(&c.Batch, 50)
 		if !v.has("fetch.changes.expired") {
@@ -84,11 +94,6 @@ func (v *validator) defaults() {
 		}
 	}
 	v.streamDefaults()
-	setDefault(&v.Stats.Kind, KindTotal)
-	setDefault(&v.Stats.Absent, AbsentKeep)
-	for i := range v.Accounts {
-		setDefault(&v.Accounts[i].Timezone, v.Timezone)
-	}
 }
 
 func setDefault[T comparable](setting *T, value T) {
@@ -125,22 +130,6 @@ func Load(dir string) (map[string]*Source, error) {
 		}
 	}
 	return sources, errors.Join(errs...)
-}
-
-// Stamps is another text when a file of a directory was written since; it reads
-// none of them.
-func Stamps(dir string) string {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err.Error()
-	}
-	var all strings.Builder
-	for _, e := range entries {
-		if info, err := e.Info(); err == nil {
-			fmt.Fprintln(&all, e.Name(), info.Size(), info.ModTime().UnixNano())
-		}
-	}
-	return all.String()
 }
 
 func loadFile(dir, file string) (*Source, error) {

@@ -22,9 +22,7 @@ func (d *decoder) scalar(n *yaml.Node, path string, v any) bool {
 	case *int:
 		d.number(n, path, v)
 	case *time.Duration:
-		*v = d.duration(n, path, 0, time.Hour)
-	case *Interval:
-		*v = Interval(d.duration(n, path, soonest, latest))
+		d.duration(n, path, v)
 	case *Days:
 		d.days(n, path, v)
 	case *Keep:
@@ -61,29 +59,13 @@ func (d *decoder) number(n *yaml.Node, path string, v *int) {
 	*v = count
 }
 
-func (d *decoder) duration(n *yaml.Node, path string, least, most time.Duration) time.Duration {
+func (d *decoder) duration(n *yaml.Node, path string, v *time.Duration) {
 	t, err := time.ParseDuration(n.Value)
-	if n.Kind != yaml.ScalarNode || err != nil || t <= 0 || t < least || t > most {
-		from := "above 0"
-		if least > 0 {
-			from = "at least " + brief(least)
-		}
-		d.failf(path, "%s; it must be a time such as 30s, %s and at most %s", describe(n), from, brief(most))
-		return 0
+	if n.Kind != yaml.ScalarNode || err != nil || t <= 0 || t > time.Hour {
+		d.failf(path, "%s; it must be a time such as 30s, above 0 and at most 1h", describe(n))
+		return
 	}
-	return t
-}
-
-// brief writes a time without the zeros at its end.
-func brief(t time.Duration) string {
-	text := strings.TrimSuffix(t.String(), "0s")
-	if short := strings.TrimSuffix(text, "0m"); strings.HasSuffix(short, "h") {
-		return short
-	}
-	if text == "" || !strings.HasSuffix(text, "m") {
-		return t.String()
-	}
-	return text
+	*v = t
 }
 
 const maxDays = 36500 // a hundred years
@@ -129,8 +111,8 @@ func (d *decoder) collection(n *yaml.Node, path string, v any) bool {
 		d.rules(n, path, v)
 	case *[]*ErrorRule:
 		d.errorList(n, path, v)
-	case *[]Schedule:
-		d.schedules(n, path, v)
+	case *Feeds:
+		d.feeds(n, path, v)
 	default:
 		return false
 	}
@@ -230,6 +212,18 @@ func (d *decoder) lookups(n *yaml.Node, path string, v *map[string]*Lookup) {
 	})
 }
 
+func (d *decoder) feeds(n *yaml.Node, path string, v *Feeds) {
+	if n.Kind != yaml.MappingNode {
+		d.failf(path, "%s; it must be a map of names to feeds, such as {tickets: {fetch: …, records: …}}", describe(n))
+		return
+	}
+	d.pairs(n, path, func(name string, value *yaml.Node, path string) {
+		f := &Feed{name: name}
+		d.value(value, path, reflect.ValueOf(f).Elem())
+		*v = append(*v, f)
+	})
+}
+
 const maxNesting = 30 // rules within one another
 
 func (d *decoder) rules(n *yaml.Node, path string, v *[]*Rule) {
@@ -257,17 +251,6 @@ func (d *decoder) errorList(n *yaml.Node, path string, v *[]*ErrorRule) {
 		rule := new(ErrorRule)
 		d.value(item, index(path, i), reflect.ValueOf(rule).Elem())
 		*v = append(*v, rule)
-	}
-}
-
-func (d *decoder) schedules(n *yaml.Node, path string, v *[]Schedule) {
-	if n.Kind != yaml.SequenceNode {
-		d.failf(path, "%s; it must be a list such as [{every: 1h, mode: refresh}]", describe(n))
-		return
-	}
-	*v = make([]Schedule, len(n.Content))
-	for i, item := range n.Content {
-		d.value(item, index(path, i), reflect.ValueOf(&(*v)[i]).Elem())
 	}
 }
 

@@ -105,14 +105,13 @@ var (
 		"Report.encoding": {encodingUTF8, encodingUTF16, encodingLatin1},
 		"Numbers.decimal": {".", ","},
 		"ErrorRule.then":  {ThenRetry, ThenWait, ThenReject, ThenFail},
-		"Schedule.mode":   strings.Split(modes, ", "),
 		"Stats.kind":      {KindTotal, KindHour, KindCount},
 		"Stats.absent":    {AbsentKeep, AbsentZero},
 		"Stream.format":   {formatSSE, formatNDJSON},
 		"Poll.seen":       {SeenHash, SeenKey},
 	}
 	required = map[string][]string{
-		"Source": {"source", "records"}, "ErrorRule": {"path"}, "ObjectRule": {"type", "key"}, "ParentRule": {"type", "key"}, "StatRule": {"day", "metrics"},
+		"Source": {"source"}, "Feed": {"records"}, "ErrorRule": {"path"}, "ObjectRule": {"type", "key"}, "ParentRule": {"type", "key"}, "StatRule": {"day", "metrics"},
 		"Stream": {"path"}, "Poll": {"every"},
 	}
 )
@@ -134,6 +133,7 @@ func (s *schema) document() object {
 	doc := s.structure(reflect.TypeFor[Source]())
 	doc["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	doc["title"] = "A source of Leat"
+	doc["anyOf"] = []object{{"required": []string{"records"}}, {"required": []string{"feeds"}}}
 	doc["$defs"] = s.defs
 	return doc
 }
@@ -143,7 +143,7 @@ var text = object{"type": []string{"string", "number", "boolean"}} // YAML's 5 a
 // of is the schema of a type that a setting has.
 func (s *schema) of(t reflect.Type) object {
 	switch t {
-	case reflect.TypeFor[time.Duration](), reflect.TypeFor[Interval]():
+	case reflect.TypeFor[time.Duration]():
 		return object{"type": "string", "pattern": "^([0-9.]+(ms|s|m|h))+$"}
 	case reflect.TypeFor[Days]():
 		return object{"type": "string", "pattern": "^[1-9][0-9]*d$"}
@@ -151,6 +151,8 @@ func (s *schema) of(t reflect.Type) object {
 		return object{"type": "string", "pattern": "^(forever|[1-9][0-9]*d)$"}
 	case reflect.TypeFor[Metrics]():
 		return object{"anyOf": []object{{"const": "*"}, {"type": "array", "items": text, "minItems": 1}}}
+	case reflect.TypeFor[Feeds]():
+		return object{"type": "object", "minProperties": 1, "additionalProperties": s.of(reflect.TypeFor[Feed]())}
 	case reflect.TypeFor[Accounts]():
 		zone := object{"type": []string{"object", "null"}, "properties": object{"timezone": text}, "additionalProperties": false}
 		return object{"anyOf": []object{{"type": "array", "items": text}, {"type": "object", "additionalProperties": zone}}}

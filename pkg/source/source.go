@@ -19,19 +19,22 @@ type Source struct {
 	HTTP     HTTP               `yaml:"http"`
 	Fetch    Fetch              `yaml:"fetch"`
 	Records  []*Rule            `yaml:"records"`
+	Feeds    Feeds              `yaml:"feeds"` // in place of fetch and records: several feeds of the same objects
 	Numbers  Numbers            `yaml:"numbers"`
 	Dates    []string           `yaml:"dates"` // forms of days and moments, "DD.MM.YYYY HH:mm"; none: a day as 2006-01-02 or a moment as RFC 3339 has it
 	Stats    Stats              `yaml:"stats"`
 	Tags     map[string]string  `yaml:"annotate"` // tag: expr-lang expression
 	Lookups  map[string]*Lookup `yaml:"lookups"`  // hosts that annotators ask by http(), and how; others are asked by the defaults
 	Rollup   Rollup             `yaml:"rollup"`
-	Schedule []Schedule         `yaml:"schedule"` // jobs that are due by themselves; leat-scheduler publishes them
 
 	Text   []byte            `yaml:"-"` // the file, as read
 	Tables map[string][]byte `yaml:"-"` // the CSV files beside it that lookup() names, by name without .csv
 	Hash   string            `yaml:"-"` // of Text and Tables: the version that a job runs under; 32 hex digits
 
-	compiled // what Parse derives from the above
+	*compiled            // what Parse derives from the above
+	forms     []dateForm // of days and moments; none: the usual two
+	feed      string     // that this is a view of
+	ownHTTP   bool       // of the feed
 }
 
 // An Account is one customer's part of a source.
@@ -130,6 +133,8 @@ type StatRule struct {
 	Dimensions []string `yaml:"dimensions"`
 	Metrics    Metrics  `yaml:"metrics"`
 	ID         string   `yaml:"id"` // kind count: field or template that names the event; absent: the answer's hash and the record's position
+
+	feed string // "" where the source has none
 }
 
 // Metrics is "*" (every field that holds a number and is not otherwise used) or

@@ -13,7 +13,6 @@ type compiled struct {
 	zone       *time.Location
 	zones      map[string]*time.Location // of the accounts
 	annotators map[string]*annotators    // by type; absent: the type has none
-	forms      []dateForm                // of days and moments; none: the usual two
 }
 
 // A Type is a kind of object that a source has.
@@ -26,8 +25,19 @@ type Type struct {
 	Attributes []string // sorted
 	Described  bool     // a rule says what it is; false: others only name it as their parent
 
-	rule  *ObjectRule // nil unless Described
+	rules []typeRule // of each feed that describes it; none unless Described
 	stats []*StatRule
+}
+
+// A typeRule is what a feed says of a type.
+type typeRule struct {
+	feed string // "" where the source has none
+	*ObjectRule
+}
+
+// SharesStats reports whether several feeds have stats of the type.
+func (t *Type) SharesStats() bool {
+	return slices.ContainsFunc(t.stats, func(r *StatRule) bool { return r.feed != t.stats[0].feed })
 }
 
 // Types returns the types, parents before children, in the file's order.
@@ -101,6 +111,7 @@ func (s *Source) addType(name string, parent *Type) *Type {
 
 // addStat gives a type a stat rule; the types above it roll up from now on.
 func (s *Source) addStat(t *Type, rule *StatRule) {
+	rule.feed = s.feed
 	t.stats = append(t.stats, rule)
 	t.HasStats, t.RollsUp = true, true
 	for _, p := range s.above(t) {

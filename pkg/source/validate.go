@@ -19,6 +19,7 @@ type validator struct {
 	*decoder
 	*Source
 
+	prefix    string            // of the paths: "feeds.tickets." within a feed
 	unread    map[string]bool   // paths that could not be decoded: what they lack is no further problem
 	described map[string]string // path of the object rule that describes a type
 }
@@ -37,6 +38,7 @@ func newValidator(d *decoder, s *Source) *validator {
 
 // failf notes a problem, unless the setting or one around it could not be read.
 func (v *validator) failf(path, format string, args ...any) {
+	path = v.prefix + path
 	for outer := path; ; outer = around(outer) {
 		if v.unread[outer] {
 			return
@@ -51,18 +53,8 @@ func (v *validator) failf(path, format string, args ...any) {
 func (v *validator) validate() {
 	v.name("source", v.Name)
 	v.zones()
-	v.http()
-	v.auth("http.auth", v.HTTP.Auth)
-	if v.HTTP.Auth.PerAccount() && len(v.Accounts) == 0 {
-		v.failf("http.auth", "holds {account}; the source has no accounts")
-	}
-	v.rate("http.rate", v.HTTP.Rate)
+	v.reached()
 	v.lookups()
-	v.report()
-	v.changes()
-	v.pages()
-	v.errorRules()
-	v.form()
 	v.numbers()
 	v.dates()
 	v.oneOf("stats.kind", v.Stats.Kind, KindTotal, KindHour, KindCount)
@@ -70,11 +62,51 @@ func (v *validator) validate() {
 	if v.Stats.Kind == KindCount && v.Stats.Absent == AbsentZero {
 		v.failf("stats.absent", "found \"zero\"; events of kind count only add, so it must be keep")
 	}
+	parts := []*validator{v}
+	if v.has("feeds") {
+		parts = v.feeds()
+		v.rank()
+	} else {
+		v.asked()
+	}
+	for _, part := range parts {
+		part.ruleNames()
+	}
+	v.rollup()
+}
+
+// reached checks how the source is reached.
+func (v *validator) reached() {
+	v.http()
+	v.auth("http.auth", v.HTTP.Auth)
+	if v.HTTP.Auth.PerAccount() && len(v.Accounts) == 0 {
+		v.failf("http.auth", "holds {account}; the source has no accounts")
+	}
+	v.rate("http.rate", v.HTTP.Rate)
+}
+
+// asked checks what is asked, and what the answers hold.
+func (v *validator) asked() {
+	v.based()
+	v.report()
+	v.changes()
+	v.pages()
+	v.errorRules()
+	v.form()
 	v.records()
 	v.stream()
 	v.poll()
-	v.rollup()
-	v.schedule()
+}
+
+// based checks that there is an address which the paths are relative to.
+func (v *validator) based() {
+	switch {
+	case v.HTTP.BaseURL != "":
+	case v.Fetch.Report.Path != "":
+		v.failf("http.base_url", "missing; fetch.report.path is relative to it")
+	case v.Fetch.Stream != nil:
+		v.failf("http.base_url", "missing; fetch.stream.path is relative to it")
+	}
 }
 
 // name checks a name that is used in keys, columns and documents.
@@ -89,7 +121,7 @@ func (v *validator) name(path, name string) {
 
 // has reports whether the file says something at path.
 func (v *validator) has(path string) bool {
-	_, ok := v.at[path]
+	_, ok := v.at[v.prefix+path]
 	return ok
 }
 
@@ -142,12 +174,6 @@ func (v *validator) http() {
 	}
 	base := v.HTTP.BaseURL
 	if base == "" {
-		switch {
-		case v.Fetch.Report.Path != "":
-			v.failf("http.base_url", "missing; fetch.report.path is relative to it")
-		case v.Fetch.Stream != nil:
-			v.failf("http.base_url", "missing; fetch.stream.path is relative to it")
-		}
 		return
 	}
 	plain := variable.ReplaceAllString(base, "1")

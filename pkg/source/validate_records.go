@@ -7,7 +7,6 @@ import (
 
 // records checks the rules and derives the types.
 func (v *validator) records() {
-	v.byName = map[string]*Type{}
 	if len(v.Records) == 0 {
 		v.failf("records", "missing; it says what the answer's records are")
 		return
@@ -16,8 +15,10 @@ func (v *validator) records() {
 	for i, rule := range v.Records {
 		v.rule(index("records", i), rule, nil)
 	}
-	v.ruleNames()
 }
+
+// line is where a setting stands in the file.
+func (v *validator) line(path string) int { return v.at[v.prefix+path].line }
 
 // describe notes which rule describes each type, and refuses a second one.
 func (v *validator) describe(path string, rules []*Rule) {
@@ -26,7 +27,7 @@ func (v *validator) describe(path string, rules []*Rule) {
 		if rule.Object != nil && rule.Object.Type != "" {
 			if first, twice := v.described[rule.Object.Type]; twice {
 				v.failf(at+".object.type", "type %s is described at %s (line %d) already: its fields would have two voices",
-					rule.Object.Type, first, v.at[first].line)
+					rule.Object.Type, first, v.line(first))
 			} else {
 				v.described[rule.Object.Type] = at + ".object"
 			}
@@ -83,8 +84,11 @@ func (v *validator) object(path string, o *ObjectRule, above *Type) *Type {
 	if v.described[o.Type] != path {
 		return above // described before, or without a name: told already
 	}
-	t := v.addType(o.Type, above)
-	t.Described, t.rule, t.Attributes = true, o, unique(o.Attributes)
+	t := v.byName[o.Type]
+	if t == nil {
+		t = v.addType(o.Type, above)
+	}
+	v.meet(path, t, o, above)
 	return t
 }
 
@@ -105,7 +109,7 @@ func (v *validator) parent(path string, o *ObjectRule, above *Type) *Type {
 		v.failf(path+".type", "found %s; an object cannot be below one of its own type", found(name))
 		return nil
 	case declared:
-		v.failf(path+".type", "%s is described further down, at %s (line %d); a parent's type must stand above", name, first, v.at[first].line)
+		v.failf(path+".type", "%s is described further down, at %s (line %d); a parent's type must stand above", name, first, v.line(first))
 		return nil
 	}
 	return v.addType(name, nil)

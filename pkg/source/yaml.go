@@ -18,7 +18,7 @@ const maxText = 1 << 20 // bytes of a source file
 // later are the settings that Leat has a place for and that this version does
 // not know yet.
 var later = map[string][]string{
-	"": {"feeds"},
+	"": {"schedule"},
 }
 
 // decoder reads YAML into the structs of this package, and goes on after a

@@ -21,7 +21,7 @@ import (
 type CursorRow struct {
 	Source  string    `json:"source"`
 	Account string    `json:"account"`
-	Stream  string    `json:"stream"` // report: Value is a moment; changes, stream: it is the source's
+	Stream  string    `json:"stream"` // report: Value is a moment; changes, stream: it is the source's. Of a feed: tickets/report
 	Value   string    `json:"value"`  // "": the next refresh is as the first
 	Next    string    `json:"next"`   // the value when Job is done
 	Job     string    `json:"job"`
@@ -143,23 +143,34 @@ func (c *Client) checkCursor(which CursorWhich, value string) (CursorWhich, stri
 	case value == "":
 		return which, value, errors.New("value: it is empty; `leat cursor reset` takes a cursor away")
 	}
-	if which.Stream == "" {
-		which.Stream = fetch.StreamReport
-		switch {
-		case src.Fetch.Changes != nil:
-			which.Stream = fetch.StreamChanges
-		case src.Fetch.Stream != nil:
-			which.Stream = fetch.StreamPosition
-		}
+	name, stream := fetch.SplitStream(which.Stream)
+	feed, err := src.Feed(name)
+	if err != nil {
+		return which, value, fmt.Errorf("stream: %w; one of a feed is called FEED/%s", err, fetch.StreamReport)
 	}
-	switch which.Stream {
+	if stream == "" {
+		stream = usualStream(feed)
+	}
+	which.Stream = fetch.StreamOf(name, stream)
+	switch stream {
 	case fetch.StreamChanges, fetch.StreamPosition:
 		return which, value, nil
 	case fetch.StreamReport:
 		value, err = moment(value, src, which.Account)
 		return which, value, err
 	}
-	return which, value, fmt.Errorf("stream: found %q; there are %s, %s, %s", which.Stream, fetch.StreamReport, fetch.StreamChanges, fetch.StreamPosition)
+	return which, value, fmt.Errorf("stream: found %q; there are %s, %s, %s", stream, fetch.StreamReport, fetch.StreamChanges, fetch.StreamPosition)
+}
+
+// usualStream is the stream by which a refresh goes on.
+func usualStream(feed *source.Source) string {
+	switch {
+	case feed.Fetch.Changes != nil:
+		return fetch.StreamChanges
+	case feed.Fetch.Stream != nil:
+		return fetch.StreamPosition
+	}
+	return fetch.StreamReport
 }
 
 // moment reads a day, on the account's clock, or a moment.

@@ -51,7 +51,11 @@ func TestSources(ctx context.Context, folder string, names []string, update bool
 			return nil, err
 		}
 		for _, answer := range answers {
-			r, err := testAnswer(ctx, src, answer, update)
+			feed, err := feedOf(src, answer)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", answer, err)
+			}
+			r, err := testAnswer(ctx, feed, answer, update)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", answer, err)
 			}
@@ -59,6 +63,23 @@ func TestSources(ctx context.Context, folder string, names []string, update bool
 		}
 	}
 	return results, nil
+}
+
+// feedOf returns the source as the feed of an answer has it: tickets.json and
+// tickets-2.json are of tickets. Without feeds a file may have any name.
+func feedOf(src *source.Source, answer string) (*source.Source, error) {
+	if len(src.FeedNames()) == 0 {
+		return src, nil
+	}
+	name := filepath.Base(answer)
+	if end := strings.IndexAny(name, ".-"); end >= 0 {
+		name = name[:end]
+	}
+	feed, err := src.Feed(name)
+	if err != nil {
+		return nil, fmt.Errorf("%w; an answer's file begins with its feed: FEED.json, FEED-2.json", err)
+	}
+	return feed, nil
 }
 
 // answersOf returns the answers in a folder, which need not be there.

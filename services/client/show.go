@@ -19,6 +19,7 @@ type Shown struct {
 	Type      string            `json:"type"`
 	Key       string            `json:"key"`
 	Stats     int64             `json:"stats"`     // rows of its own
+	Feeds     json.RawMessage   `json:"feeds"`     // what each feed said last; null where the source has none
 	Documents []json.RawMessage `json:"documents"` // by half-year, as MongoDB's relaxed JSON
 }
 
@@ -61,7 +62,7 @@ func (c *Client) findObject(ctx context.Context, name, source string) (s Shown, 
 	typ, key, _ := strings.Cut(name, "/")
 	// The list of sources lets the index on source, type and key be used.
 	rows, err := c.db.Query(ctx, `
-		SELECT o.source, o.type, o.key, (SELECT count(*) FROM stats WHERE object_id = o.id)
+		SELECT o.source, o.type, o.key, (SELECT count(*) FROM stats WHERE object_id = o.id), coalesce(o.feeds::text, 'null')
 		FROM objects o
 		WHERE o.source IN (SELECT DISTINCT source FROM source_versions) AND ($3 = '' OR o.source = $3) AND o.type = $1 AND o.key = $2
 		ORDER BY o.source
@@ -70,7 +71,9 @@ func (c *Client) findObject(ctx context.Context, name, source string) (s Shown, 
 		return s, fmt.Errorf("find object: %w", err)
 	}
 	var sources []string
-	_, err = pgx.ForEachRow(rows, []any{&s.Source, &s.Type, &s.Key, &s.Stats}, func() error {
+	var feeds string
+	_, err = pgx.ForEachRow(rows, []any{&s.Source, &s.Type, &s.Key, &s.Stats, &feeds}, func() error {
+		s.Feeds = json.RawMessage(feeds)
 		sources = append(sources, s.Source)
 		return nil
 	})

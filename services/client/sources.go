@@ -19,6 +19,7 @@ type SourceRow struct {
 	Kind     string   `json:"kind"` // of its stats
 	Types    []string `json:"types"`
 	Accounts []string `json:"accounts"`
+	Feeds    []string `json:"feeds"`
 	Asks     string   `json:"asks"`              // "" where a job names the url
 	Problem  string   `json:"problem,omitempty"` // why the file cannot be used
 }
@@ -29,13 +30,11 @@ func Sources(folder string) ([]SourceRow, error) {
 	rows := []SourceRow{}
 	for _, name := range sortedKeys(all) {
 		s := all[name]
-		row := SourceRow{Name: name, Version: s.Hash, Kind: s.Stats.Kind, Types: []string{}, Accounts: s.AccountNames()}
+		row := SourceRow{Name: name, Version: s.Hash, Kind: s.Stats.Kind, Types: []string{}, Accounts: s.AccountNames(), Feeds: s.FeedNames()}
 		for _, t := range s.Types() {
 			row.Types = append(row.Types, t.Name)
 		}
-		if s.Fetch.Report.Path != "" {
-			row.Asks = strings.TrimSuffix(s.HTTP.BaseURL, "/") + s.Fetch.Report.Path
-		}
+		row.Asks = asks(s)
 		rows = append(rows, row)
 	}
 	for name, problems := range source.Broken(err) {
@@ -43,6 +42,17 @@ func Sources(folder string) ([]SourceRow, error) {
 	}
 	slices.SortFunc(rows, func(a, b SourceRow) int { return strings.Compare(a.Name, b.Name) })
 	return rows, err
+}
+
+// asks is where a source is asked, each of its feeds.
+func asks(s *source.Source) string {
+	var all []string
+	for _, feed := range s.EachFeed() {
+		if feed.Fetch.Report.Path != "" {
+			all = append(all, strings.TrimSuffix(feed.HTTP.BaseURL, "/")+feed.Fetch.Report.Path)
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 // FindSource returns a source by its name.

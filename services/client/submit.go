@@ -63,7 +63,7 @@ func checkSource(folder string, job fetch.Job, now time.Time) (note string, err 
 	case err != nil:
 		return "", err
 	}
-	_, err = fetch.Plan(job, src, fetch.Cursors{}, now)
+	_, err = fetch.Plan(job, src, nil, now)
 	return "", err
 }
 

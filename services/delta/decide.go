@@ -20,8 +20,9 @@ type Object struct {
 	Name       string
 	Attrs      []byte // canonical JSON
 	ObservedAt time.Time
-	Described  bool // false: only named so far, as the parent of another
-	told       told // what describes it; 0: not known
+	Described  bool   // false: only named so far, as the parent of another
+	told       told   // what describes it; 0: not known, or there are feeds
+	said       chorus // by the source's feeds; nil: it has none
 
 	days      map[metric.Day][]*Row // its rows, as they are read and decided
 	inserted  bool                  // by this batch: nothing of it was there before

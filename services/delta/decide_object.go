@@ -10,18 +10,23 @@ import (
 func (d *decider) object(i int) {
 	described := &d.now.Objects[i]
 	o := d.now.objects[i]
+	counted := false
 	if !o.reported && (o.inserted || o.toAnnounce(described.Described)) {
 		o.reported = true
 		c := d.change(o.ID)
 		c.Self, c.New = true, o.Described
 		if o.Described {
-			d.count("objects.new")
-			if d.now.tellObject(i) == o.told || o.inserted {
+			counted = d.countOnce("objects.new", counted)
+			if d.isAsMade(i, o) {
 				return
 			}
 		}
 	}
-	if !described.Described {
+	switch {
+	case !described.Described:
+		return
+	case d.now.Feed != "":
+		d.say(i, o, counted)
 		return
 	}
 	var parent int64
@@ -30,19 +35,29 @@ func (d *decider) object(i int) {
 	}
 	digest := d.now.tellObject(i)
 	same := o.told == digest || o.Described && o.Name == described.Name && o.ParentID == parent && sameAttrs(o.Attrs, described.Attrs)
-	switch at := latest(o.ObservedAt, d.Newer[seenObject(o.ID)]); {
+	switch at := latest(o.ObservedAt, d.Newer[d.now.seenObject(o.ID)]); {
 	case d.now.ObservedAt.Before(at),
 		d.now.ObservedAt.Equal(at) && (same || !later(described, o)):
 		d.count("objects.unchanged")
 	case same:
 		d.count("objects.unchanged")
-		d.saw(o.ID, seenObject(o.ID))
+		d.saw(o.ID, d.now.seenObject(o.ID))
 		o.retold = o.retold || o.told != digest
 		o.told = digest
 	default:
 		d.describe(o, described, parent)
 		o.told = digest
 	}
+}
+
+// isAsMade reports whether a part says no more of an object than was known of it
+// when it was made.
+func (d *decider) isAsMade(i int, o *Object) bool {
+	if d.now.Feed == "" {
+		return o.inserted || d.now.tellObject(i) == o.told && !d.now.ObservedAt.After(o.ObservedAt)
+	}
+	first, ok := o.said[d.now.Feed]
+	return ok && !d.now.ObservedAt.After(first.At) && d.now.saying(i).same(first)
 }
 
 // toAnnounce reports whether a part that describes an object, or names one that
@@ -68,6 +83,7 @@ func (d *decider) describe(o *Object, as *event.Object, parent int64) {
 	if o.ParentID != parent {
 		c.Moved, c.From = true, o.ParentID
 	}
+	o.said = nil
 	o.Name, o.Attrs, o.ParentID = as.Name, objectText(as.Attrs), parent
 	o.ObservedAt, o.Described, o.touched = d.now.ObservedAt, true, true
 }

@@ -52,6 +52,37 @@ stats: %s
 	return src
 }
 
+// newFeeds is a source of ads in several feeds: the first has names, parents and
+// stats, the second no name, the third no parent, and stats of its own.
+func newFeeds(t testing.TB) *source.Source { return newFeedsIn(t, "one", "two", "three") }
+
+// newFeedsIn has them in another order.
+func newFeedsIn(t testing.TB, order ...string) *source.Source {
+	t.Helper()
+	const stat = `stat: {rule: %s, day: date, dimensions: [os, country], metrics: "*"}`
+	feeds := map[string]string{
+		"one": `
+      - object: {type: campaign, key: id, name: name, attributes: [status]}
+      - object: {type: ad, key: id, name: name, attributes: [status], parent: {type: campaign, key: in}}
+        ` + fmt.Sprintf(stat, "one"),
+		"two": `
+      - object: {type: campaign, key: id, name: name}
+      - object: {type: ad, key: id, attributes: [status, budget], parent: {type: campaign, key: in}}`,
+		"three": `
+      - object: {type: ad, key: id, name: name, attributes: [budget]}
+        ` + fmt.Sprintf(stat, "three"),
+	}
+	text := "source: ads\ntimezone: Europe/Berlin\nfeeds:\n"
+	for _, name := range order {
+		text += "  " + name + ":\n    records:" + feeds[name] + "\n"
+	}
+	src, err := source.Parse([]byte(text), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return src
+}
+
 // today is the day that times and stats are of where they do not say.
 const today = "2026-11-14"
 
@@ -81,6 +112,8 @@ func toldPart(t testing.TB, src *source.Source, text string) event.Part {
 			clock = word
 		case strings.Contains(word, "-"):
 			day = word
+		case slices.Contains(src.FeedNames(), word):
+			e.Feed = word
 		case word[0] == '+':
 			e.Ordinal, _ = strconv.Atoi(word)
 		default:
@@ -123,6 +156,8 @@ func tellItem(t testing.TB, e *event.Part, item string) {
 			st.Hour = &h
 		case "id":
 			st.ID = value
+		case "rule":
+			st.Rule = value
 		case "os", "country":
 			dims = append(dims, word)
 		default:
@@ -237,6 +272,7 @@ func (s *store) state(parts []*Part) State {
 			s.objects[key] = o
 			o.inserted = true
 		}
+		o.said = maps.Clone(o.said)
 		state.Objects[key] = &o
 	}
 	bind(parts, state.Objects)
@@ -286,8 +322,7 @@ func (s *store) insert(key ObjectKey, m mention) Object {
 		o.ParentID = s.objects[parent].ID
 	}
 	if told.Described {
-		o.Name, o.Attrs, o.ObservedAt, o.Described = told.Name, objectText(told.Attrs), m.part.ObservedAt, true
-		o.told = m.part.tellObject(m.index)
+		m.describe(&o)
 	}
 	return o
 }
@@ -314,7 +349,13 @@ func (s *store) stats(empty bool) string {
 func (s *store) described() string {
 	var lines []string
 	for key, o := range s.objects {
-		lines = append(lines, fmt.Sprintf("%s %s in %s %s", key.Key, o.Name, s.name(o.ParentID), o.Attrs))
+		line := fmt.Sprintf("%s %s in %s %s", key.Key, o.Name, s.name(o.ParentID), o.Attrs)
+		for _, feed := range slices.Sorted(maps.Keys(o.said)) {
+			said := o.said[feed]
+			attrs, _ := json.Marshal(said.Attrs)
+			line += fmt.Sprintf("; %s: %s in %s %s", feed, said.Name, s.name(said.Parent), attrs)
+		}
+		lines = append(lines, line)
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")

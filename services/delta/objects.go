@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -171,6 +172,7 @@ func insertLevel(ctx context.Context, tx pgx.Tx, keys []ObjectKey, named map[Obj
 		titles, attrs         = make([]string, len(keys)), make([]string, len(keys))
 		tolds                 = make([]*int64, len(keys))
 		times                 = make([]pgtype.Timestamptz, len(keys))
+		feeds                 = make([]*string, len(keys))
 		made                  = make(map[ObjectKey]*Object, len(keys))
 	)
 	for i, key := range keys {
@@ -183,19 +185,22 @@ func insertLevel(ctx context.Context, tx pgx.Tx, keys []ObjectKey, named map[Obj
 		}
 		times[i] = pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}
 		if told.Described {
-			o.Name, o.Attrs, o.ObservedAt, o.Described = told.Name, objectText(told.Attrs), m.part.ObservedAt, true
-			o.told = m.part.tellObject(m.index)
+			m.describe(o)
 			times[i] = pgtype.Timestamptz{Time: o.ObservedAt, Valid: true}
 			tolds[i] = o.told.column()
+			var err error
+			if feeds[i], err = o.said.column(); err != nil {
+				return err
+			}
 		}
 		depths[i], titles[i], attrs[i] = m.part.depth[m.index], o.Name, string(o.Attrs)
 		made[key] = o
 	}
 	rows, err := tx.Query(ctx, `
-		INSERT INTO objects (source, type, key, parent_id, depth, name, attrs, observed_at, told, announced)
-		SELECT u.*, $10 FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::smallint[], $6::text[], $7::jsonb[], $8::timestamptz[], $9::bigint[]) AS u
+		INSERT INTO objects (source, type, key, parent_id, depth, name, attrs, observed_at, told, feeds, announced)
+		SELECT u.*, $11 FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::smallint[], $6::text[], $7::jsonb[], $8::timestamptz[], $9::bigint[], $10::jsonb[]) AS u
 		ON CONFLICT DO NOTHING
-		RETURNING id, source, type, key`, sources, types, names, parents, depths, titles, attrs, times, tolds, announced)
+		RETURNING id, source, type, key`, sources, types, names, parents, depths, titles, attrs, times, tolds, feeds, announced)
 	if err != nil {
 		return err
 	}
@@ -222,6 +227,17 @@ func insertLevel(ctx context.Context, tx pgx.Tx, keys []ObjectKey, named map[Obj
 	return err
 }
 
+// describe makes of an object what the mention says.
+func (m mention) describe(o *Object) {
+	told := m.told()
+	o.Name, o.Attrs, o.ObservedAt, o.Described = told.Name, objectText(told.Attrs), m.part.ObservedAt, true
+	if m.part.Feed == "" {
+		o.told = m.part.tellObject(m.index)
+		return
+	}
+	o.said = chorus{m.part.Feed: sayingOf(&told, o.ParentID, o.ObservedAt)}
+}
+
 // lock locks, in the order of their ids, the objects that the parts describe or
 // hold stats of, and reads them. Those that are only named as parents stay free.
 func lock(ctx context.Context, tx pgx.Tx, parts []*Part) error {
@@ -245,7 +261,7 @@ func lock(ctx context.Context, tx pgx.Tx, parts []*Part) error {
 		return nil
 	}
 	rows, err := tx.Query(ctx, `
-		SELECT id, coalesce(parent_id, 0), name, attrs, observed_at, coalesce(told, 0), announced FROM objects
+		SELECT id, coalesce(parent_id, 0), name, attrs, observed_at, coalesce(told, 0), announced, feeds FROM objects
 		WHERE id = ANY($1) ORDER BY id
 		FOR NO KEY UPDATE`, slices.Sorted(maps.Keys(byID)))
 	if err != nil {
@@ -254,12 +270,16 @@ func lock(ctx context.Context, tx pgx.Tx, parts []*Part) error {
 	var o Object
 	var at pgtype.Timestamptz
 	var digest int64
-	_, err = pgx.ForEachRow(rows, []any{&o.ID, &o.ParentID, &o.Name, &o.Attrs, &at, &digest, &o.announced}, func() error {
+	var feeds []byte
+	_, err = pgx.ForEachRow(rows, []any{&o.ID, &o.ParentID, &o.Name, &o.Attrs, &at, &digest, &o.announced, &feeds}, func() (err error) {
+		if o.said, err = readChorus(feeds); err != nil {
+			return fmt.Errorf("feeds of object %d: %w", o.ID, err)
+		}
 		o.Described = at.InfinityModifier == pgtype.Finite
 		o.ObservedAt = at.Time
 		o.told = told(digest)
 		*byID[o.ID] = o
-		o.Attrs = nil
+		o.Attrs, feeds = nil, nil
 		return nil
 	})
 	return err
@@ -275,18 +295,26 @@ func updateObjects(ctx context.Context, tx pgx.Tx, objects []*Object) error {
 		times        []time.Time
 		tolds        []*int64
 		changed      []bool
+		feeds        []*string
 	)
 	for _, o := range objects {
 		ids, parents = append(ids, o.ID), append(parents, o.ParentID)
 		names, attrs, times = append(names, o.Name), append(attrs, string(o.Attrs)), append(times, o.ObservedAt)
 		tolds, changed = append(tolds, o.told.column()), append(changed, o.touched)
+		said, err := o.said.column()
+		if err != nil {
+			return err
+		}
+		feeds = append(feeds, said)
 	}
 	_, err := tx.Exec(ctx, `
-		UPDATE objects o SET parent_id = nullif(u.parent_id, 0), name = u.name, attrs = u.attrs,
+		UPDATE objects o SET feeds = u.feeds, parent_id = CASE WHEN u.feeds IS NULL THEN nullif(u.parent_id, 0)
+				ELSE (SELECT p.id FROM objects p WHERE p.id = u.parent_id) END, -- what a feed said long ago may be dropped by now
+			name = u.name, attrs = u.attrs,
 			observed_at = u.observed_at, told = u.told, announced = true, changed_at = CASE WHEN u.changed THEN now() ELSE o.changed_at END
-		FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::jsonb[], $5::timestamptz[], $6::bigint[], $7::boolean[])
-			AS u(id, parent_id, name, attrs, observed_at, told, changed)
-		WHERE o.id = u.id`, ids, parents, names, attrs, times, tolds, changed)
+		FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::jsonb[], $5::timestamptz[], $6::bigint[], $7::boolean[], $8::jsonb[])
+			AS u(id, parent_id, name, attrs, observed_at, told, changed, feeds)
+		WHERE o.id = u.id`, ids, parents, names, attrs, times, tolds, changed, feeds)
 	return err
 }
 

@@ -21,6 +21,7 @@ type Part struct {
 	kind       string
 	absentZero bool
 	location   *time.Location
+	feeds      []string   // of the source, in the file's order
 	depth      []int      // of each object
 	names      [][]string // of each stat: the metrics that its rule lists; nil: it sets all
 	dates      []date     // the stats by object and day
@@ -40,7 +41,10 @@ type date struct {
 func newPart(e event.Part, src *source.Source) (*Part, error) {
 	p := &Part{
 		Part: e, kind: src.Stats.Kind, absentZero: src.Stats.Absent == source.AbsentZero,
-		location: src.Location(e.Account), depth: make([]int, len(e.Objects)), names: make([][]string, len(e.Stats)),
+		location: src.Location(e.Account), feeds: src.FeedNames(), depth: make([]int, len(e.Objects)), names: make([][]string, len(e.Stats)),
+	}
+	if _, err := src.Feed(e.Feed); err != nil {
+		return nil, err
 	}
 	for i, o := range e.Objects {
 		t, ok := src.Type(o.Type)
@@ -53,6 +57,7 @@ func newPart(e event.Part, src *source.Source) (*Part, error) {
 		return nil, err
 	}
 	p.dates = p.sortDates()
+	p.untellShared(src)
 	return p, nil
 }
 
@@ -108,6 +113,20 @@ func (p *Part) sortDates() []date {
 		dates, order = append(dates, d), order[n:]
 	}
 	return dates
+}
+
+// untellShared takes out the digests of days of which several feeds have stats:
+// each would find what another said there, every time.
+func (p *Part) untellShared(src *source.Source) {
+	if p.Feed == "" {
+		return
+	}
+	for i := range p.dates {
+		d := &p.dates[i]
+		if t, ok := src.Type(p.Objects[d.object].Type); ok && t.SharesStats() {
+			d.told = 0
+		}
+	}
 }
 
 // dropRepeated keeps, of stats of one row and hour, the last.
@@ -256,7 +275,13 @@ func (r *Row) sights() []int64 {
 	return all
 }
 
-func seenObject(id int64) int64 { return digest("object", strconv.FormatInt(id, 10)) }
+// seenObject names in the ledger what the part, or its feed, says of an object.
+func (p *Part) seenObject(id int64) int64 {
+	if p.Feed == "" {
+		return digest("object", strconv.FormatInt(id, 10))
+	}
+	return digest("object", strconv.FormatInt(id, 10), p.Feed)
+}
 
 func digest(parts ...string) int64 {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))

@@ -35,11 +35,16 @@ type bench struct {
 
 func newBench(t testing.TB, stats string) *bench {
 	t.Helper()
+	return newBenchOf(t, newSource(t, all, stats))
+}
+
+func newBenchOf(t testing.TB, src *source.Source) *bench {
+	t.Helper()
 	cfg, err := pgxpool.ParseConfig(pipetest.Postgres(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, src: newSource(t, all, stats), statements: new(atomic.Int64)}
+	b := &bench{t: t, src: src, statements: new(atomic.Int64)}
 	cfg.MaxConns = 6
 	cfg.ConnConfig.RuntimeParams["search_path"] = postgres.Schema
 	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
@@ -126,7 +131,9 @@ func (b *bench) handle(texts ...string) []pipeline.Envelope {
 // end is the state: objects, and stats that are not zero.
 func (b *bench) end() string {
 	return b.text(`
-		SELECT concat_ws(' ', o.key, o.name, coalesce(p.key, 'nothing'), o.attrs::text) FROM objects o LEFT JOIN objects p ON p.id = o.parent_id
+		SELECT concat_ws(' ', o.key, o.name, coalesce(p.key, 'nothing'), o.attrs::text,
+			(SELECT string_agg(concat_ws(' ', f.key, f.value ->> 'name', q.key, f.value ->> 'attrs'), '; ' ORDER BY f.key)
+				FROM jsonb_each(o.feeds) f LEFT JOIN objects q ON q.id = (f.value ->> 'parent_id')::bigint)) FROM objects o LEFT JOIN objects p ON p.id = o.parent_id
 		ORDER BY 1`) + "\n" + b.text(`
 		SELECT concat_ws(' ', o.key, s.day, s.dims, s.metrics, s.hours) FROM stats s JOIN objects o ON o.id = s.object_id
 		WHERE s.metrics <> '{}' ORDER BY 1`)
@@ -228,15 +235,21 @@ func (b *bench) retry(s *Stage, in pipeline.Batch) {
 
 func TestWorkersSideBySideEndAsOne(t *testing.T) {
 	for name, stats := range map[string]string{"totals": total, "hours": hourly, "totals of whole answers": totalWhole} {
-		t.Run(name, func(t *testing.T) { sideBySide(t, newBench(t, stats)) })
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, stats)
+			sideBySide(t, b, func(random *rand.Rand) []string {
+				return randomParts(random, []string{"os=ios", "os=android"}, b.src.Stats.Kind == source.KindHour)
+			})
+		})
 	}
+	t.Run("feeds", func(t *testing.T) { sideBySide(t, newBenchOf(t, newFeeds(t)), randomFeeds) })
 }
 
-func sideBySide(t *testing.T, b *bench) {
+func sideBySide(t *testing.T, b *bench, parts func(*rand.Rand) []string) {
 	t.Helper()
 	for round := range uint64(8) {
 		random := rand.New(rand.NewPCG(round, 2))
-		texts := randomParts(random, []string{"os=ios", "os=android"}, b.src.Stats.Kind == source.KindHour)
+		texts := parts(random)
 		b.clear()
 		b.handle(texts...)
 		want := b.end()
@@ -382,6 +395,9 @@ func TestAParentMadeAheadIsReportedByWhoeverDescribesIt(t *testing.T) {
 	}
 	if got := changes("12:02; !c1 name=Spring; !a3 name=Fig in=c1"); !strings.Contains(got, campaign+" true true") {
 		t.Errorf("one that describes it reports %q", got)
+	}
+	if got := changes("12:01; !c1 name=Autumn"); got != "" || !strings.Contains(b.end(), "c1 Spring") {
+		t.Errorf("one that is older than who reported it changes %q:\n%s", got, b.end())
 	}
 	if got := changes("12:03; !c1 name=Spring"); got != "" {
 		t.Errorf("the next reports %s", got)

@@ -110,7 +110,7 @@ func digests(parts []*Part, state State) []int64 {
 	for _, p := range parts {
 		for i, o := range p.Objects {
 			if o.Described && !p.objects[i].inserted {
-				keys = append(keys, seenObject(p.objects[i].ID))
+				keys = append(keys, p.seenObject(p.objects[i].ID))
 			}
 		}
 		if p.kind == source.KindCount {

@@ -34,6 +34,9 @@ func (s *Stage) budget(t task, u *url.URL) access.Budget {
 	if t.src.HTTP.Auth.PerAccount() {
 		name += " " + t.slice.Account
 	}
+	if t.src.OwnHTTP() {
+		name += " " + t.slice.Feed
+	}
 	return access.Budget{DB: s.DB, Name: name, Holder: t.ID, Rate: t.src.HTTP.Rate}
 }
 

@@ -81,7 +81,7 @@ func (l *changeList) flush() error {
 
 // base is a slice like the one in hand that asks for nothing yet, and moves no cursor.
 func (t task) base() event.Slice {
-	return event.Slice{Source: t.slice.Source, Version: t.slice.Version, Account: t.slice.Account}
+	return event.Slice{Source: t.slice.Source, Version: t.slice.Version, Account: t.slice.Account, Feed: t.slice.Feed}
 }
 
 // end adds what follows from the whole list.

@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -10,7 +11,10 @@ import (
 	"github.com/leatflow/leat/pkg/source"
 )
 
-// Cursors are where refreshes go on, by account.
+// AllCursors are the cursors of a source's feeds by their names, "" where it has none.
+type AllCursors map[string]Cursors
+
+// Cursors are where the refreshes of a feed go on, by account.
 type Cursors struct {
 	Days    map[string]metric.Day // of reports: the day to begin at
 	Changes map[string]string     // of what changed
@@ -24,12 +28,29 @@ const (
 	StreamPosition = "stream"  // its value is the source's, and moves as it is read
 )
 
+// StreamOf is what a stream of a feed is called: tickets/report. Of a source
+// without feeds it is the stream's own name.
+func StreamOf(feed, stream string) string {
+	if feed == "" {
+		return stream
+	}
+	return feed + "/" + stream
+}
+
+// SplitStream is the reverse of StreamOf.
+func SplitStream(name string) (feed, stream string) {
+	if feed, stream, ok := strings.Cut(name, "/"); ok {
+		return feed, stream
+	}
+	return "", name
+}
+
 const keepHistory = 30 // days
 
 // advanceCursors moves the source's cursors past what jobs have brought in
 // whole, and returns them. A job that is not done, or not wholly, moves nothing:
 // to ask twice costs a comparison, a gap costs data.
-func advanceCursors(ctx context.Context, tx pgx.Tx, src *source.Source) (c Cursors, err error) {
+func advanceCursors(ctx context.Context, tx pgx.Tx, src *source.Source) (all AllCursors, err error) {
 	if _, err := tx.Exec(ctx, `
 		WITH old AS (
 			DELETE FROM cursor_history WHERE source = $1 AND at < now() - $2 * interval '1 day'
@@ -39,15 +60,21 @@ func advanceCursors(ctx context.Context, tx pgx.Tx, src *source.Source) (c Curso
 			RETURNING c.source, c.account, c.stream, c.value, j.id
 		)
 		INSERT INTO cursor_history (source, account, stream, value, job_id) SELECT * FROM moved`, src.Name, keepHistory); err != nil {
-		return c, err
+		return nil, err
 	}
 	rows, err := tx.Query(ctx, `SELECT account, stream, value FROM cursors WHERE source = $1 AND value IS NOT NULL`, src.Name)
 	if err != nil {
-		return c, err
+		return nil, err
 	}
-	c.Days, c.Changes, c.Streams = map[string]metric.Day{}, map[string]string{}, map[string]string{}
-	var account, stream, value string
-	_, err = pgx.ForEachRow(rows, []any{&account, &stream, &value}, func() error {
+	all = AllCursors{}
+	var account, name, value string
+	_, err = pgx.ForEachRow(rows, []any{&account, &name, &value}, func() error {
+		feed, stream := SplitStream(name)
+		c, ok := all[feed]
+		if !ok {
+			c = Cursors{map[string]metric.Day{}, map[string]string{}, map[string]string{}}
+			all[feed] = c
+		}
 		switch day, ok := refreshFrom(value, src, account); {
 		case stream == StreamChanges:
 			c.Changes[account] = value
@@ -58,13 +85,19 @@ func advanceCursors(ctx context.Context, tx pgx.Tx, src *source.Source) (c Curso
 		}
 		return nil
 	})
-	return c, err
+	return all, err
 }
 
 // A move is where the following refresh goes on, if the job is done by then.
 type move struct {
 	stream, next string
 	least        bool // the lowest of a job's moves counts, and not the last
+}
+
+// of is the move of a feed's stream.
+func (m move) of(feed string) move {
+	m.stream = StreamOf(feed, m.stream)
+	return m
 }
 
 // observed is the move of a report: its earliest slice decides.

@@ -26,6 +26,7 @@ const (
 type Job struct {
 	Source   string `json:"source"`
 	Account  string `json:"account,omitempty"`
+	Feed     string `json:"feed,omitempty"` // of a source that has several; none: all
 	Mode     string `json:"mode,omitempty"` // refresh, backfill or full
 	From     string `json:"from,omitempty"` // days in the source's zone, inclusive
 	To       string `json:"to,omitempty"`
@@ -91,7 +92,7 @@ func checkNames(body []byte) error {
 	return nil
 }
 
-const fields = "source, account, mode, from, to, url, as_of, callback, id"
+const fields = "source, account, feed, mode, from, to, url, as_of, callback, id"
 
 // explainJSON says what is wrong in words of the job.
 func explainJSON(err error, body []byte) error {
@@ -134,7 +135,7 @@ func (j Job) validate() error {
 	case (j.From != "" || j.To != "") && j.Mode != ModeBackfill:
 		return errors.New(`from, to: only a job of mode "backfill" has days`)
 	}
-	for _, field := range [][2]string{{"source", j.Source}, {"account", j.Account}, {"url", j.URL}, {"callback", j.Callback}, {"id", j.ID}} {
+	for _, field := range [][2]string{{"source", j.Source}, {"account", j.Account}, {"feed", j.Feed}, {"url", j.URL}, {"callback", j.Callback}, {"id", j.ID}} {
 		if strings.ContainsRune(field[1], 0) {
 			return fmt.Errorf("%s: %.40q holds a NUL character, which is not allowed", field[0], field[1])
 		}

@@ -109,7 +109,7 @@ func (s *Stage) handOver(ctx context.Context, t task, h *hold, expired bool) ([]
 
 // successor is the job that goes on where a slice ends. To make it again makes the same.
 func successor(t task, queue string) (pipeline.Envelope, error) {
-	j := Job{Source: t.src.Name, Account: t.slice.Account}
+	j := Job{Source: t.src.Name, Account: t.slice.Account, Feed: t.slice.Feed}
 	body, err := json.Marshal(j)
 	id := uuid.NewSHA1(namespace, []byte("after "+t.ID)).String()
 	return pipeline.Envelope{

@@ -41,10 +41,14 @@ const (
 	renewal  = 3 * time.Second
 )
 
+// reader is the account that a stream or poll is of, with its feed: each of a
+// source's feeds is read by itself.
+func (t task) reader() string { return StreamOf(t.slice.Feed, t.slice.Account) }
+
 // hold takes what a slice is for into this worker's hands: errHeld while another
 // job has it, parked while another worker has this slice.
 func (s *Stage) hold(ctx context.Context, t task) (*hold, error) {
-	h := &hold{source: t.src.Name, account: t.slice.Account, token: uuid.New()}
+	h := &hold{source: t.src.Name, account: t.reader(), token: uuid.New()}
 	var left, due float64
 	err := s.DB.QueryRow(ctx, `
 		INSERT INTO streams AS s (source, account, job_id, message_id, holder, until, began)
@@ -77,7 +81,7 @@ func whoHolds(ctx context.Context, db *pgxpool.Pool, t task) error {
 	var left float64
 	err := db.QueryRow(ctx, `
 		SELECT job_id = $3, extract(epoch FROM until - clock_timestamp())::float8 FROM streams WHERE source = $1 AND account = $2`,
-		t.src.Name, t.slice.Account, t.Job).Scan(&mine, &left)
+		t.src.Name, t.reader(), t.Job).Scan(&mine, &left)
 	switch {
 	case err != nil:
 		return postgres.Classify(err)
@@ -94,7 +98,7 @@ func position(ctx context.Context, db *pgxpool.Pool, t task) (at string, err err
 		SELECT coalesce(
 			(SELECT position FROM answers WHERE job_id = $3 AND message_id = $4 AND broken IS NULL AND position <> '' ORDER BY n DESC LIMIT 1),
 			(SELECT value FROM cursors WHERE source = $1 AND account = $2 AND stream = $5), '')`,
-		t.src.Name, t.slice.Account, t.Job, t.ID, StreamPosition).Scan(&at)
+		t.src.Name, t.slice.Account, t.Job, t.ID, StreamOf(t.slice.Feed, StreamPosition)).Scan(&at)
 	return at, err
 }
 
@@ -160,7 +164,7 @@ func setPosition(ctx context.Context, tx pgx.Tx, t task, at string) error {
 		INSERT INTO cursors AS c (source, account, stream, value, job_id) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (source, account, stream) DO UPDATE SET value = excluded.value, next = NULL, job_id = excluded.job_id, at = now()
 		WHERE c.set_at IS NULL OR c.set_at < (SELECT coalesce(started_at, created_at) FROM jobs WHERE id = $5)`,
-		t.src.Name, t.slice.Account, StreamPosition, at, t.Job)
+		t.src.Name, t.slice.Account, StreamOf(t.slice.Feed, StreamPosition), at, t.Job)
 	return err
 }
 
@@ -174,7 +178,7 @@ func keepPosition(ctx context.Context, tx pgx.Tx, t task, expired bool) error {
 			RETURNING value
 		)
 		INSERT INTO cursor_history (source, account, stream, value, job_id) SELECT $1, $2, $3, value, $4 FROM last`,
-		t.src.Name, t.slice.Account, StreamPosition, t.Job, expired)
+		t.src.Name, t.slice.Account, StreamOf(t.slice.Feed, StreamPosition), t.Job, expired)
 	return err
 }
 

@@ -11,9 +11,9 @@ import (
 	"github.com/leatflow/leat/pkg/source"
 )
 
-// Plan cuts a job into slices: one for each account and so many days, or one for
-// each account that asks what changed. Its errors name the field.
-func Plan(j Job, src *source.Source, cursors Cursors, now time.Time) ([]event.Slice, error) {
+// Plan cuts a job into slices: for each feed and account one for so many days, or
+// one that asks what changed. Its errors name the field.
+func Plan(j Job, src *source.Source, cursors AllCursors, now time.Time) ([]event.Slice, error) {
 	asOf, err := j.asOf()
 	if err != nil {
 		return nil, err
@@ -22,15 +22,58 @@ func Plan(j Job, src *source.Source, cursors Cursors, now time.Time) ([]event.Sl
 	if err != nil {
 		return nil, err
 	}
-	slice := event.Slice{Source: src.Name, Version: src.Hash, URL: j.URL, AsOf: asOf, Refresh: j.mode() == ModeRefresh}
-	if j.URL != "" {
-		slice.Account = j.Account
-		return []event.Slice{slice}, nil
-	}
-	if err := possible(j, src); err != nil {
+	feeds, err := feedsOf(j, src)
+	if err != nil {
 		return nil, err
 	}
+	slice := event.Slice{Source: src.Name, Version: src.Hash, URL: j.URL, AsOf: asOf, Refresh: j.mode() == ModeRefresh}
+	if j.URL != "" {
+		slice.Account, slice.Feed = j.Account, j.Feed
+		return []event.Slice{slice}, nil
+	}
 	var out []event.Slice
+	for _, feed := range feeds {
+		slice.Feed = feed.FeedName()
+		these, err := planFeed(j, feed, slice, accounts, cursors[slice.Feed], now)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, these...)
+	}
+	return out, nil
+}
+
+// feedsOf returns the source as each feed that a job is for has it. Those of
+// which only a job with a url is possible have no part in a job for all.
+func feedsOf(j Job, src *source.Source) ([]*source.Source, error) {
+	feeds := src.EachFeed()
+	if j.Feed != "" || j.URL != "" {
+		feed, err := src.Feed(j.Feed)
+		if err != nil {
+			return nil, err
+		}
+		feeds = []*source.Source{feed}
+	}
+	if j.URL != "" {
+		return feeds, nil
+	}
+	asked := slices.DeleteFunc(slices.Clone(feeds), func(feed *source.Source) bool { return len(feeds) > 1 && isForURLs(feed) })
+	if len(asked) == 0 {
+		return nil, fmt.Errorf(`no feed of source %s has fetch.report.path: a job for it needs a "url"`, src.Name)
+	}
+	for _, feed := range asked {
+		if err := possible(j, feed); err != nil {
+			return nil, err
+		}
+	}
+	return asked, nil
+}
+
+// isForURLs reports whether there is nothing to ask without a job's url.
+func isForURLs(src *source.Source) bool { return src.Fetch.Report.Path == "" && !src.Live() }
+
+// planFeed cuts a job for one feed, or for a source without any.
+func planFeed(j Job, src *source.Source, slice event.Slice, accounts []string, cursors Cursors, now time.Time) (out []event.Slice, err error) {
 	for _, account := range accounts {
 		slice.Account = account
 		if src.Live() && slice.Refresh {

@@ -70,7 +70,7 @@ func TestPlan(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			slices, err := Plan(j, src, Cursors{Days: cursors}, now)
+			slices, err := Plan(j, src, AllCursors{"": {Days: cursors}}, now)
 			if c.says != "" {
 				if err == nil || !strings.Contains(err.Error(), c.says) {
 					t.Errorf("%v, want %s", err, c.says)
@@ -112,7 +112,7 @@ func TestADayAfterTheClockChangedIsStillADay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		slices, err := Plan(Job{Source: "ads"}, src, Cursors{}, at)
+		slices, err := Plan(Job{Source: "ads"}, src, nil, at)
 		if err != nil || len(slices) != 1 || slices[0].From+".."+slices[0].To != want {
 			t.Errorf("at %s: %+v, %v, want %s", now, slices, err, want)
 		}

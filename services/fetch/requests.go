@@ -23,15 +23,15 @@ type known struct {
 
 // A request is what tells an answer's address from others.
 type request struct {
-	source, account string
-	name, shape     string
-	first, last     string // the days that the answer may hold
-	again           bool   // it may be asked for again, and so is kept
+	source, account, feed string
+	name, shape           string
+	first, last           string // the days that the answer may hold
+	again                 bool   // it may be asked for again, and so is kept
 }
 
 func (t task) request(url string) request {
-	r := request{source: t.src.Name, account: t.slice.Account, first: "-infinity", last: "infinity"}
-	r.name = pipeline.Hash(t.src.Hash, url)
+	r := request{source: t.src.Name, account: t.slice.Account, feed: t.slice.Feed, first: "-infinity", last: "infinity"}
+	r.name = pipeline.Hash(t.src.Hash, url, t.slice.Feed)
 	if t.slice.From != "" {
 		r.first, r.last = t.slice.From, t.slice.To
 	}
@@ -39,7 +39,7 @@ func (t task) request(url string) request {
 	if t.slice.IDs != nil {
 		r.shape = t.ID
 	}
-	r.again = t.slice.URL == "" && t.slice.IDs == nil && (t.slice.Page == nil || t.src.Fetch.Pages.Next == "")
+	r.again = t.slice.IDs == nil && (t.slice.Page == nil || t.src.Fetch.Pages.Next == "")
 	return r
 }
 
@@ -59,16 +59,16 @@ func (s *Stage) claim(ctx context.Context, job string, r request) (k known, now 
 				WHERE r.source = $1 AND r.account = $2 AND r.name = $3
 			), others AS (
 				DELETE FROM requests
-				WHERE source = $1 AND (account = $2 OR '' IN (account, $2)) AND (name <> $3 OR NOT $8) AND shape <> $4 AND first_day <= $6 AND last_day >= $5
+				WHERE source = $1 AND (account = $2 OR '' IN (account, $2)) AND feed = $9 AND (name <> $3 OR NOT $8) AND shape <> $4 AND first_day <= $6 AND last_day >= $5
 			), claimed AS (
-				INSERT INTO requests (source, account, name, shape, first_day, last_day, job_id)
-				SELECT $1, $2, $3, $4, $5, $6, id FROM jobs WHERE id = $7 AND $8
+				INSERT INTO requests (source, account, name, shape, first_day, last_day, job_id, feed)
+				SELECT $1, $2, $3, $4, $5, $6, id, $9 FROM jobs WHERE id = $7 AND $8
 				ON CONFLICT (source, account, name) DO UPDATE SET
 					shape = excluded.shape, first_day = excluded.first_day, last_day = excluded.last_day, job_id = excluded.job_id
 			)
 			SELECT clock_timestamp(), coalesce(k.etag, ''), coalesce(k.modified, ''), coalesce(k.hash, ''), coalesce(k.records, 0)
 			FROM (SELECT) AS one LEFT JOIN known k ON true`,
-			r.source, r.account, r.name, r.shape, r.first, r.last, job, r.again).Scan(&now, &k.ETag, &k.Modified, &k.Hash, &k.Records)
+			r.source, r.account, r.name, r.shape, r.first, r.last, job, r.again, r.feed).Scan(&now, &k.ETag, &k.Modified, &k.Hash, &k.Records)
 	})
 	return k, now, err
 }

@@ -129,7 +129,7 @@ func (n *news) of(p event.Part) event.Part {
 }
 
 func readSeen(ctx context.Context, db *pgxpool.Pool, t task, names [][]byte) (map[digest]digest, error) {
-	rows, err := db.Query(ctx, `SELECT key, digest FROM seen WHERE source = $1 AND account = $2 AND key = ANY($3)`, t.src.Name, t.slice.Account, names)
+	rows, err := db.Query(ctx, `SELECT key, digest FROM seen WHERE source = $1 AND account = $2 AND key = ANY($3)`, t.src.Name, t.reader(), names)
 	if err != nil {
 		return nil, postgres.Classify(err)
 	}
@@ -163,6 +163,6 @@ func (n *news) keep(ctx context.Context, tx pgx.Tx, t task) error {
 			WHERE source = $1 AND account = $2 AND key = ANY($5) AND key <> ALL($3) AND at < now() - interval '1 day'
 		)
 		DELETE FROM seen WHERE source = $1 AND account = $2 AND at < now() - $6 * interval '1 day' AND key <> ALL($5)`,
-		t.src.Name, t.slice.Account, fresh, said, names, forgetSeen)
+		t.src.Name, t.reader(), fresh, said, names, forgetSeen)
 	return err
 }

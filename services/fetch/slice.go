@@ -34,6 +34,9 @@ func (s *Stage) slice(ctx context.Context, d pipeline.Delivery) ([]pipeline.Enve
 	if err != nil {
 		return nil, err
 	}
+	if src, err = src.Feed(slice.Feed); err != nil {
+		return nil, pipeline.Permanent(err)
+	}
 	out, done, halt, err := recall(ctx, s.DB, d.Envelope)
 	if done || err != nil {
 		return s.untaken(ctx, slice, out, err) // its parts were confirmed before its row was committed
@@ -84,7 +87,9 @@ type task struct {
 
 // conditional reports whether an answer that is the last one again says nothing
 // new. What was true at another time always may.
-func (t task) conditional() bool { return t.slice.Refresh && t.slice.AsOf == nil }
+func (t task) conditional() bool {
+	return (t.slice.Refresh || t.slice.URL != "") && t.slice.AsOf == nil
+}
 
 // read takes out of an answer what it holds.
 func (s *Stage) read(ctx context.Context, t task, a Answer, k known) (cut pieces, err error) {
@@ -139,7 +144,7 @@ func (s *Stage) finish(ctx context.Context, t task, a Answer, cut pieces) ([]pip
 	ran := false
 	out, err := postgres.Once(ctx, s.DB, Name, pipeline.Batch{t.Delivery}, func(tx pgx.Tx, _ pipeline.Batch) ([]postgres.Result, error) {
 		if cut.cursor != nil {
-			if err := setNextCursor(ctx, tx, t.src.Name, t.slice.Account, t.Job, *cut.cursor); err != nil {
+			if err := setNextCursor(ctx, tx, t.src.Name, t.slice.Account, t.Job, cut.cursor.of(t.slice.Feed)); err != nil {
 				return nil, err
 			}
 		}

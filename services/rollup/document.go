@@ -48,7 +48,15 @@ func about(n *tree.Node, tags map[string]any) []byte {
 	}
 	dst = end(dst, at)
 	dst = appendValue(dst, "attrs", n.Attrs)
-	return appendValue(dst, "tags", tags)
+	dst = appendValue(dst, "tags", tags)
+	if n.Feeds == nil {
+		return dst
+	}
+	at, dst = bsoncore.AppendArrayElementStart(dst, "feeds")
+	for i, feed := range n.Feeds {
+		dst = bsoncore.AppendStringElement(dst, strconv.Itoa(i), feed)
+	}
+	return end(dst, at)
 }
 
 // appendValue appends a decoded JSON value as what a document holds: whole

@@ -25,6 +25,7 @@ type Node struct {
 	Key    string
 	Name   string
 	Attrs  map[string]any // numbers are json.Number
+	Feeds  []string       // that have described it, of a source with several; sorted
 	Parent *Node          // nil at the top
 
 	parentID int64
@@ -67,14 +68,16 @@ func Up(ctx context.Context, q Querier, ids []int64) (map[int64]*Node, error) {
 // selectNodes reads objects into nodes and returns those that it read.
 func selectNodes(ctx context.Context, q Querier, ids []int64, nodes map[int64]*Node) ([]*Node, error) {
 	rows, err := q.Query(ctx, `
-		SELECT id, source, type, key, name, coalesce(parent_id, 0), attrs FROM objects WHERE id = ANY($1)`, ids)
+		SELECT id, source, type, key, name, coalesce(parent_id, 0), attrs,
+			CASE WHEN feeds IS NOT NULL THEN ARRAY(SELECT f COLLATE "C" FROM jsonb_object_keys(feeds) AS f ORDER BY 1) END
+		FROM objects WHERE id = ANY($1)`, ids)
 	if err != nil {
 		return nil, err
 	}
 	read := make([]*Node, 0, len(ids))
 	var n Node
 	var attrs []byte
-	_, err = pgx.ForEachRow(rows, []any{&n.ID, &n.Source, &n.Type, &n.Key, &n.Name, &n.parentID, &attrs}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&n.ID, &n.Source, &n.Type, &n.Key, &n.Name, &n.parentID, &attrs, &n.Feeds}, func() error {
 		node := n
 		var err error
 		if node.Attrs, err = decode(attrs); err != nil {

@@ -92,6 +92,11 @@ func (v values) String() string {
 
 func showDocuments(w io.Writer, s client.Shown, documents []shownDocument, days int) {
 	fmt.Fprintf(w, "%s/%s of source %s; rows of stats of its own: %d; documents: %d\n", s.Type, s.Key, s.Source, s.Stats, len(documents))
+	var feeds values
+	_ = json.Unmarshal(s.Feeds, &feeds) // it came as jsonb
+	for _, feed := range slices.Sorted(maps.Keys(feeds)) {
+		fmt.Fprintf(w, "said by %s  %s\n", feed, feeds[feed])
+	}
 	for _, d := range documents {
 		fmt.Fprintf(w, "\n_id    %s\nrev    %d\nname   %s\npath   [%s]\nattrs  %s\ntags   %s\n",
 			d.ID, d.Rev, d.Name, strings.Join(d.Path, ", "), d.Attrs, d.Tags)
