@@ -25,7 +25,7 @@
 //	GET    /healthz
 //	GET    /admin/requests  what was asked; DELETE begins the count anew
 //	GET    /admin/state     the hour, the revision and the faults
-//	POST   /admin/faults    latency, fail-429, fail-503, cut, garbage, hang, retry-after
+//	POST   /admin/faults    latency, fail-429, fail-503, cut, garbage, hang, next, retry-after
 //	POST   /admin/revise    share
 //	POST   /admin/clock     at, advance
 //

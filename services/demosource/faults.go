@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,12 +27,16 @@ type Faults struct {
 	Garbage float64
 	// Hang is the share that is never answered.
 	Hang float64
+	// Next are what the coming requests meet, one each, in this order and before
+	// any share: 429, 503, cut, garbage, hang, html, error, expired and loop. Expired and
+	// loop wait for a request that they can happen to.
+	Next []string
 	// RetryAfter goes with 429. Defaults to a second.
 	RetryAfter time.Duration
 }
 
 // faultNames are the flags and the parameters of /admin/faults.
-var faultNames = []string{"latency", "fail-429", "fail-503", "cut", "garbage", "hang", "retry-after"}
+var faultNames = []string{"latency", "fail-429", "fail-503", "cut", "garbage", "hang", "next", "retry-after"}
 
 // Set changes one fault by its flag's name.
 func (f *Faults) Set(name, value string) error {
@@ -50,6 +55,14 @@ func (f *Faults) Set(name, value string) error {
 		return setShare(&f.Garbage, name, value)
 	case "hang":
 		return setShare(&f.Hang, name, value)
+	case "next":
+		f.Next = strings.Split(value, ",")
+		for _, one := range f.Next {
+			if !slices.Contains(strikes, one) {
+				return fmt.Errorf("next has %q; there are %s", one, strings.Join(strikes, ", "))
+			}
+		}
+		return nil
 	}
 	return fmt.Errorf("there is no fault %q; there are %s", name, strings.Join(faultNames, ", "))
 }
@@ -117,6 +130,30 @@ func (f Faults) strike(hash uint64) string {
 	return ""
 }
 
+// strikes are what can happen to a request.
+var strikes = []string{"429", "503", "cut", "garbage", "hang", "html", "error", "expired", "loop"}
+
+// queued takes the first of the faults to come that can happen to a request.
+func (s *server) queued(r *http.Request) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.state.faults.Next, func(fault string) bool {
+		switch fault {
+		case "expired":
+			return r.URL.Query().Get("since") != ""
+		case "loop":
+			return r.URL.Query().Get("cursor") != ""
+		}
+		return true
+	})
+	if i < 0 {
+		return ""
+	}
+	fault := s.state.faults.Next[i]
+	s.state.faults.Next = slices.Delete(slices.Clone(s.state.faults.Next), i, i+1)
+	return fault
+}
+
 const faultHeader = "X-Demosource-Fault"
 
 // misbehave answers as next does, unless a fault strikes.
@@ -131,7 +168,10 @@ func (s *server) misbehave(next http.Handler) http.Handler {
 			return
 		}
 		number := s.numbers.Add(1)
-		fault := f.strike(mix(s.cfg.Seed ^ mix(number)))
+		fault := s.queued(r)
+		if fault == "" {
+			fault = f.strike(mix(s.cfg.Seed ^ mix(number)))
+		}
 		if fault == "" {
 			next.ServeHTTP(w, r)
 			return
@@ -149,8 +189,24 @@ func (s *server) misbehave(next http.Handler) http.Handler {
 			garbage(w, number%2 == 0)
 		case "hang":
 			<-r.Context().Done()
+		case "html":
+			garbage(w, true)
+		case "error":
+			writeJSON(w, http.StatusOK, map[string]any{"error": map[string]any{"code": 17, "message": "the limit of calls is reached"}})
+		case "expired":
+			writeError(w, problem{http.StatusGone, "since is too old; ask for all"})
+		case "loop":
+			next.ServeHTTP(w, looping(r))
 		}
 	})
+}
+
+// looping is a request for a page that names itself as the next.
+func looping(r *http.Request) *http.Request {
+	again, q := r.Clone(r.Context()), r.URL.Query()
+	q.Set("loop", "true")
+	again.URL.RawQuery = q.Encode()
+	return again
 }
 
 // sleep waits and says whether the client is still there.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -127,7 +128,7 @@ func TestFlagsSetTheConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Faults{Latency: 200 * time.Millisecond, Fail429: 0.1, Fail503: 0.2, Cut: 0.3, Garbage: 0.4, RetryAfter: 5 * time.Second}
-	if cfg.Faults != want {
+	if !reflect.DeepEqual(cfg.Faults, want) {
 		t.Errorf("faults %+v, want %+v", cfg.Faults, want)
 	}
 	if len(cfg.Accounts) != 2 || cfg.Size != 1_500_000 || cfg.Seed != 7 || cfg.Location.String() != "America/New_York" || cfg.Now().Hour() != 13 {
@@ -138,4 +139,23 @@ func TestFlagsSetTheConfiguration(t *testing.T) {
 			t.Errorf("%s: no error", wrong)
 		}
 	}
+}
+
+func TestTheNextRequestsMeetWhatTheyAreTold(t *testing.T) {
+	p := newPlatform(t)
+	p.want(http.StatusOK, "POST", "/admin/faults?next=expired,loop,503,html,error")
+	p.want(http.StatusServiceUnavailable, "GET", small)
+	if w := p.want(http.StatusOK, "GET", small); !strings.Contains(w.Body.String(), "<!doctype html>") {
+		t.Errorf("no HTML: %s", w.Body)
+	}
+	if w := p.want(http.StatusOK, "GET", small); !strings.Contains(w.Body.String(), `"code":17`) {
+		t.Errorf("no error: %s", w.Body)
+	}
+	p.want(http.StatusOK, "GET", small)
+	p.want(http.StatusOK, "GET", "/ads/changes?account=acme")
+	p.want(http.StatusGone, "GET", "/ads/changes?account=acme&since=1.0")
+	if w := p.want(http.StatusOK, "GET", "/ads/pages?account=acme&limit=1&cursor=1"); !strings.Contains(w.Body.String(), `"paging":{"next":"1"}`) {
+		t.Errorf("no circle: %s", w.Body)
+	}
+	p.want(http.StatusBadRequest, "POST", "/admin/faults?next=flood")
 }

@@ -31,6 +31,7 @@ var faultUsage = map[string]string{
 	"cut":         "`share` of bodies cut off in the middle",
 	"garbage":     "`share` of answers that are HTML or broken JSON",
 	"hang":        "`share` of requests that are never answered",
+	"next":        "`list` of what the first requests meet, one each: 429, 503, cut, garbage, hang, html, error, expired, loop",
 	"retry-after": "`duration` that goes with 429 (default 1s)",
 }
 

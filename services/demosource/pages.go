@@ -33,6 +33,9 @@ func (s *server) pages(q query, m moment) (*answer, error) {
 	}
 	next := after + limit
 	last := next >= a.ads
+	if q.Get("loop") != "" {
+		next, last = after, false
+	}
 	if only != nil {
 		after, limit, last = 0, a.ads, true
 	}
