@@ -26,10 +26,11 @@ var pages = parsePages("groups", "letters", "letter", "confirm", "replays", "rep
 func parsePages(names ...string) map[string]*template.Template {
 	all := map[string]*template.Template{}
 	for _, name := range names {
-		all[name] = template.Must(template.New("frame.html").Funcs(template.FuncMap{
-			"time": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") },
-			"json": pretty,
-		}).ParseFS(files, "pages/frame.html", "pages/"+name+".html"))
+		all[name] = redacting(template.Must(template.New("frame.html").Funcs(template.FuncMap{
+			"time":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") },
+			"json":     pretty,
+			"redacted": redacted,
+		}).ParseFS(files, "pages/frame.html", "pages/"+name+".html")))
 	}
 	return all
 }

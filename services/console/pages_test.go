@@ -8,8 +8,32 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/leatflow/leat/pkg/redact"
 	"github.com/leatflow/leat/services/deadletter"
 )
+
+// Signs that HTML and JSON write otherwise hide no secret.
+func TestASecretWithSignsIsNotShown(t *testing.T) {
+	h := newHouse(t)
+	redact.Secret("alpha&bravo<charlie>\"dingo'echo+foxtrot")
+	d := dead("sly")
+	d.Headers["error"] = "asked with alpha&bravo<charlie>\"dingo'echo+foxtrot, and by token=golf<hotel>india"
+	d.Body = []byte(`{"source": "ads", "url": "http://me:juliett<kilo>lima@h/?secret=mike<november"}`)
+	h.file(d)
+	s := h.serve()
+	id := h.list(deadletter.Filter{})[0].ID
+	for _, path := range []string{"/", "/dead", fmt.Sprint("/dead/", id), fmt.Sprint("/confirm?id=", id), "/api/dead", fmt.Sprint("/api/dead/", id)} {
+		status, text := s.ask("GET", path, "")
+		if status != http.StatusOK || !strings.Contains(text, "asked with xxxxx") {
+			t.Errorf("%s: %d %s", path, status, text)
+		}
+		for _, word := range []string{"bravo", "charlie", "dingo", "echo", "hotel", "india", "kilo", "lima", "november"} {
+			if strings.Contains(text, word) {
+				t.Errorf("%s shows %s", path, word)
+			}
+		}
+	}
+}
 
 // A person finds a group, looks at a letter, edits one, replays the rest, and
 // sees what became of it: all by links and forms.
