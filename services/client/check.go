@@ -20,6 +20,15 @@ type Checking struct {
 	Since  time.Time // only objects that changed since, and what stands above them; zero: all
 	Sample Sample    // only some of the objects
 	Repair bool      // through the pipeline: marks for rollup, messages for the stages
+	Why    string    // it is repaired, for audit; empty: what was found says enough
+}
+
+// because is why something is repaired: the operator's reason, and what was found.
+func (w Checking) because(found string) string {
+	if w.Why == "" {
+		return found
+	}
+	return w.Why + " (" + found + ")"
 }
 
 // all reports whether every object is looked at.

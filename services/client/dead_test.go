@@ -82,11 +82,12 @@ func TestAudit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.Why = "it is Monday"
 	if err := i.Submit(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
 	i.remove("photo/p1/all")
-	repaired, err := i.Check(t.Context(), Checking{Repair: true}, func(Difference) {})
+	repaired, err := i.Check(t.Context(), Checking{Repair: true, Why: "somebody deleted it"}, func(Difference) {})
 	if err != nil || len(repaired.Repairs) != 1 {
 		t.Fatalf("check %+v, %v", repaired, err)
 	}
@@ -102,9 +103,9 @@ func TestAudit(t *testing.T) {
 		if r.Who != audit.Operator().Who || !strings.Contains(r.Who, "@") || r.Via != "cli" || time.Since(r.At) > time.Hour {
 			t.Errorf("row %+v: who, via or when is wrong", r)
 		}
-		got = append(got, r.Action+" "+r.Subject)
+		got = append(got, r.Action+" "+r.Subject+": "+r.Why)
 	}
-	want := []string{"rebuild MongoDB", "repair " + repaired.Repairs[0].Job, "submit " + s.Job}
+	want := []string{"rebuild MongoDB: PostgreSQL was restored", "repair " + repaired.Repairs[0].Job + ": somebody deleted it (documents differ from the rows)", "submit " + s.Job + ": it is Monday"}
 	if rows[0].Action == audit.Repair { // the rebuild marks what the repair's job has not written yet
 		got = got[1:]
 	}

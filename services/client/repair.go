@@ -54,7 +54,7 @@ const markChunk = 1000
 func (k *check) repair(ctx context.Context, docs []document, objects []tagged) error {
 	for len(docs) > 0 {
 		n := leading(docs, func(d document) string { return d.source })
-		r := Repair{Job: uuid.Must(uuid.NewV7()).String(), Source: docs[0].source, Documents: n, mode: modeRepair, why: "documents differ from the rows"}
+		r := Repair{Job: uuid.Must(uuid.NewV7()).String(), Source: docs[0].source, Documents: n, mode: modeRepair, why: k.what.because("documents differ from the rows")}
 		if err := pgx.BeginFunc(ctx, k.db, func(tx pgx.Tx) error {
 			if err := r.mark(ctx, tx, docs[:n]); err != nil {
 				return err
@@ -67,7 +67,7 @@ func (k *check) repair(ctx context.Context, docs []document, objects []tagged) e
 	}
 	for len(objects) > 0 {
 		n := leading(objects, func(t tagged) string { return t.source + " " + t.version })
-		r := Repair{Job: uuid.Must(uuid.NewV7()).String(), Source: objects[0].source, Objects: n, mode: modeRepair, why: "tags differ from what the annotators give"}
+		r := Repair{Job: uuid.Must(uuid.NewV7()).String(), Source: objects[0].source, Objects: n, mode: modeRepair, why: k.what.because("tags differ from what the annotators give")}
 		ids := make([]int64, n)
 		for i, t := range objects[:n] {
 			ids[i] = t.id

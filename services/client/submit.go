@@ -26,6 +26,7 @@ type Submission struct {
 	Source   string          `json:"source"`
 	Body     json.RawMessage `json:"params"`
 	Note     string          `json:"note,omitempty"` // what the sender should know
+	Why      string          `json:"-"`              // it is sent, for audit
 
 	envelope pipeline.Envelope
 }
@@ -79,7 +80,7 @@ func (c *Client) Submit(ctx context.Context, s Submission) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	err := audit.Record(ctx, c.db, audit.Entry{
-		By: c.by, Action: audit.Submit, Subject: s.Job, Detail: map[string]any{"source": s.Source, "id": s.SenderID, "job": json.RawMessage(redact.Text(string(s.Body)))},
+		By: c.by, Action: audit.Submit, Subject: s.Job, Why: s.Why, Detail: map[string]any{"source": s.Source, "id": s.SenderID, "job": json.RawMessage(redact.Text(string(s.Body)))},
 	})
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRecorded, err)

@@ -47,6 +47,9 @@ func (a *app) check() *cobra.Command {
 			if what.Since, err = sinceOf(since, time.Now()); err != nil {
 				return usage("--since: %w", err)
 			}
+			if what.Why != "" && !what.Repair {
+				return usage("--why is for --repair")
+			}
 			if sample == "" {
 				return nil
 			}
@@ -63,6 +66,7 @@ func (a *app) check() *cobra.Command {
 	cmd.Flags().StringVar(&since, "since", "", "only objects that changed since: `24h`, 2026-11-20 or 2026-11-20T15:04:05Z; 30 days at most")
 	cmd.Flags().StringVar(&sample, "sample", "", "only some objects of each source, others each day: a share (`5%`) or about a number (1000)")
 	cmd.Flags().BoolVar(&what.Repair, "repair", false, "take what differs through the pipeline again")
+	cmd.Flags().StringVar(&what.Why, "why", "", "with --repair: the reason, for audit")
 	cmd.Flags().BoolVar(&notify, "notify", false, "send what was found as check.webhook and check.mail_command say")
 	return cmd
 }

@@ -28,6 +28,7 @@ const submitExamples = `  leat submit '{"source":"ads"}'
 
 type submitFlags struct {
 	job     fetch.Job
+	why     string
 	wait    bool
 	timeout time.Duration
 }
@@ -63,6 +64,7 @@ func (a *app) submit() *cobra.Command {
 	flags.StringVar(&f.job.AsOf, "as-of", "", "the `moment` at which the document was true, if not now")
 	flags.StringVar(&f.job.Callback, "callback", "", "`url` kept with the job, to be called when it ends")
 	flags.StringVar(&f.job.ID, "id", "", "your own `id`; the same id within a source is the same job")
+	flags.StringVar(&f.why, "why", "", "the reason, for audit")
 	flags.BoolVar(&f.wait, "wait", false, "wait until the job has ended; the status is 0 only if all of it is done")
 	flags.DurationVar(&f.timeout, "timeout", 0, "with --wait: give up waiting after so long (the job goes on)")
 	return cmd
@@ -91,6 +93,7 @@ func (a *app) submitJob(ctx context.Context, c *client.Client, body []byte, f su
 	if err != nil {
 		return exit{exitUsage, err}
 	}
+	s.Why = f.why
 	if s.Note != "" {
 		a.note(s.Note)
 	}
