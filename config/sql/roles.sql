@@ -9,7 +9,7 @@ DO $$
 DECLARE
 	name text;
 BEGIN
-	FOREACH name IN ARRAY ARRAY['leat_fetch', 'leat_delta', 'leat_annotate', 'leat_rollup', 'leat_console'] LOOP
+	FOREACH name IN ARRAY ARRAY['leat_fetch', 'leat_delta', 'leat_annotate', 'leat_rollup', 'leat_console', 'leat_scheduler'] LOOP
 		IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
 			EXECUTE format('CREATE ROLE %I LOGIN NOINHERIT', name);
 		END IF;
@@ -18,9 +18,9 @@ END $$;
 
 BEGIN;
 
-REVOKE ALL ON ALL TABLES IN SCHEMA leat FROM leat_fetch, leat_delta, leat_annotate, leat_rollup, leat_console;
-REVOKE ALL ON ALL SEQUENCES IN SCHEMA leat FROM leat_fetch, leat_delta, leat_annotate, leat_rollup, leat_console;
-GRANT USAGE ON SCHEMA leat TO leat_fetch, leat_delta, leat_annotate, leat_rollup, leat_console;
+REVOKE ALL ON ALL TABLES IN SCHEMA leat FROM leat_fetch, leat_delta, leat_annotate, leat_rollup, leat_console, leat_scheduler;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA leat FROM leat_fetch, leat_delta, leat_annotate, leat_rollup, leat_console, leat_scheduler;
+GRANT USAGE ON SCHEMA leat TO leat_fetch, leat_delta, leat_annotate, leat_rollup, leat_console, leat_scheduler;
 
 -- The ledger holds what each stage has done; a replay opens its job again. Of
 -- what others wrote a stage could change that, and no more.
@@ -60,6 +60,11 @@ GRANT SELECT, DELETE ON leat.events, leat.lookups TO leat_rollup;
 GRANT UPDATE (counts), DELETE ON leat.jobs TO leat_rollup;
 GRANT DELETE ON leat.ledger TO leat_rollup;
 GRANT USAGE, SELECT ON SEQUENCE leat.rev TO leat_rollup;
+
+-- scheduler: what is due, and whether the job before has ended.
+GRANT SELECT (id, state) ON leat.jobs TO leat_scheduler;
+GRANT SELECT ON leat.source_versions TO leat_scheduler;
+GRANT SELECT, INSERT, UPDATE ON leat.schedules TO leat_scheduler;
 
 -- console: dead letters, their replays, and who did what.
 GRANT SELECT, INSERT, UPDATE ON leat.dead_letters, leat.replays TO leat_console;

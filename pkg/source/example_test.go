@@ -21,7 +21,7 @@ func ExampleParse() {
 	_, err := source.Parse([]byte("source: gigs\nrecord: []\n"), nil)
 	fmt.Println(err)
 	// Output:
-	// 2:1: record: unknown key; did you mean records? allowed: source, timezone, accounts, http, fetch, records, feeds, numbers, dates, stats, annotate, lookups, rollup
+	// 2:1: record: unknown key; did you mean records? allowed: source, timezone, accounts, http, fetch, records, feeds, numbers, dates, stats, annotate, lookups, rollup, schedule
 }
 
 func ExampleSource_Annotate() {

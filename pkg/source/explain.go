@@ -63,6 +63,9 @@ func (s *Source) explainFetch(b *strings.Builder) {
 	if s.HTTP.Rate != nil {
 		fmt.Fprintf(b, "  %s\n", s.HTTP.Rate.explain(s.HTTP.Auth.PerAccount()))
 	}
+	if len(s.Schedule) > 0 {
+		fmt.Fprintf(b, "  %s\n", s.explainSchedule())
+	}
 	if len(s.Accounts) > 0 {
 		fmt.Fprintf(b, "  accounts: %s\n", strings.Join(s.AccountNames(), ", "))
 	}

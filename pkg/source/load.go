@@ -132,6 +132,22 @@ func Load(dir string) (map[string]*Source, error) {
 	return sources, errors.Join(errs...)
 }
 
+// Stamps is another text when a file of a directory was written since; it reads
+// none of them.
+func Stamps(dir string) string {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err.Error()
+	}
+	var all strings.Builder
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			fmt.Fprintln(&all, e.Name(), info.Size(), info.ModTime().UnixNano())
+		}
+	}
+	return all.String()
+}
+
 func loadFile(dir, file string) (*Source, error) {
 	text, err := os.ReadFile(filepath.Join(dir, file))
 	if err != nil {

@@ -209,6 +209,14 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("source %v, error %v", s, err)
 		}
 		if s == nil {
+			for _, p := range flatten(err) {
+				if p.Message == "" {
+					t.Errorf("refused without a reason: %+v", p)
+				}
+			}
+			if len(flatten(err)) == 0 {
+				t.Errorf("refused without a problem: %v", err)
+			}
 			return
 		}
 		for _, typ := range s.Types() {

@@ -22,7 +22,9 @@ func (d *decoder) scalar(n *yaml.Node, path string, v any) bool {
 	case *int:
 		d.number(n, path, v)
 	case *time.Duration:
-		d.duration(n, path, v)
+		*v = d.duration(n, path, 0, time.Hour)
+	case *Interval:
+		*v = Interval(d.duration(n, path, soonest, latest))
 	case *Days:
 		d.days(n, path, v)
 	case *Keep:
@@ -59,13 +61,29 @@ func (d *decoder) number(n *yaml.Node, path string, v *int) {
 	*v = count
 }
 
-func (d *decoder) duration(n *yaml.Node, path string, v *time.Duration) {
+func (d *decoder) duration(n *yaml.Node, path string, least, most time.Duration) time.Duration {
 	t, err := time.ParseDuration(n.Value)
-	if n.Kind != yaml.ScalarNode || err != nil || t <= 0 || t > time.Hour {
-		d.failf(path, "%s; it must be a time such as 30s, above 0 and at most 1h", describe(n))
-		return
+	if n.Kind != yaml.ScalarNode || err != nil || t <= 0 || t < least || t > most {
+		from := "above 0"
+		if least > 0 {
+			from = "at least " + brief(least)
+		}
+		d.failf(path, "%s; it must be a time such as 30s, %s and at most %s", describe(n), from, brief(most))
+		return 0
 	}
-	*v = t
+	return t
+}
+
+// brief writes a time without the zeros at its end.
+func brief(t time.Duration) string {
+	text := strings.TrimSuffix(t.String(), "0s")
+	if short := strings.TrimSuffix(text, "0m"); strings.HasSuffix(short, "h") {
+		return short
+	}
+	if text == "" || !strings.HasSuffix(text, "m") {
+		return t.String()
+	}
+	return text
 }
 
 const maxDays = 36500 // a hundred years
@@ -111,6 +129,8 @@ func (d *decoder) collection(n *yaml.Node, path string, v any) bool {
 		d.rules(n, path, v)
 	case *[]*ErrorRule:
 		d.errorList(n, path, v)
+	case *[]Schedule:
+		d.schedules(n, path, v)
 	case *Feeds:
 		d.feeds(n, path, v)
 	default:
@@ -251,6 +271,17 @@ func (d *decoder) errorList(n *yaml.Node, path string, v *[]*ErrorRule) {
 		rule := new(ErrorRule)
 		d.value(item, index(path, i), reflect.ValueOf(rule).Elem())
 		*v = append(*v, rule)
+	}
+}
+
+func (d *decoder) schedules(n *yaml.Node, path string, v *[]Schedule) {
+	if n.Kind != yaml.SequenceNode {
+		d.failf(path, "%s; it must be a list such as [{every: 1h, mode: refresh}]", describe(n))
+		return
+	}
+	*v = make([]Schedule, len(n.Content))
+	for i, item := range n.Content {
+		d.value(item, index(path, i), reflect.ValueOf(&(*v)[i]).Elem())
 	}
 }
 

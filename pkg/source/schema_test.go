@@ -105,6 +105,7 @@ var (
 		"Report.encoding": {encodingUTF8, encodingUTF16, encodingLatin1},
 		"Numbers.decimal": {".", ","},
 		"ErrorRule.then":  {ThenRetry, ThenWait, ThenReject, ThenFail},
+		"Schedule.mode":   strings.Split(modes, ", "),
 		"Stats.kind":      {KindTotal, KindHour, KindCount},
 		"Stats.absent":    {AbsentKeep, AbsentZero},
 		"Stream.format":   {formatSSE, formatNDJSON},
@@ -143,7 +144,7 @@ var text = object{"type": []string{"string", "number", "boolean"}} // YAML's 5 a
 // of is the schema of a type that a setting has.
 func (s *schema) of(t reflect.Type) object {
 	switch t {
-	case reflect.TypeFor[time.Duration]():
+	case reflect.TypeFor[time.Duration](), reflect.TypeFor[Interval]():
 		return object{"type": "string", "pattern": "^([0-9.]+(ms|s|m|h))+$"}
 	case reflect.TypeFor[Days]():
 		return object{"type": "string", "pattern": "^[1-9][0-9]*d$"}

@@ -26,6 +26,7 @@ type Source struct {
 	Tags     map[string]string  `yaml:"annotate"` // tag: expr-lang expression
 	Lookups  map[string]*Lookup `yaml:"lookups"`  // hosts that annotators ask by http(), and how; others are asked by the defaults
 	Rollup   Rollup             `yaml:"rollup"`
+	Schedule []Schedule         `yaml:"schedule"` // jobs that are due by themselves; leat-scheduler publishes them
 
 	Text   []byte            `yaml:"-"` // the file, as read
 	Tables map[string][]byte `yaml:"-"` // the CSV files beside it that lookup() names, by name without .csv

@@ -73,6 +73,7 @@ func (v *validator) validate() {
 		part.ruleNames()
 	}
 	v.rollup()
+	v.schedule()
 }
 
 // reached checks how the source is reached.

@@ -11,7 +11,7 @@ const wrong = `source: 9ads
 timezone: Europe/Berln
 accunts: [a]
 http: {base_url: ftp://x, auth: {bearer: x}}
-schedule: []
+schedule: [{evry: 1h}]
 fetch:
   report: {path: "/x?a={acount}", lookback: 30, format: jsn}
 records:
@@ -30,10 +30,10 @@ rollup: {dimensions: [oss]}
 func TestAllMistakesOfAFileAreToldAtOnce(t *testing.T) {
 	want := `1:9: source: found "9ads"; a name has letters, digits and _, begins with a letter or _, and is at most 63 long
 2:11: timezone: found "Europe/Berln"; it must be the name of a time zone, such as Europe/Berlin or UTC
-3:1: accunts: unknown key; did you mean accounts? allowed: source, timezone, accounts, http, fetch, records, feeds, numbers, dates, stats, annotate, lookups, rollup
+3:1: accunts: unknown key; did you mean accounts? allowed: source, timezone, accounts, http, fetch, records, feeds, numbers, dates, stats, annotate, lookups, rollup, schedule
 4:18: http.base_url: found "ftp://x"; it must be an address such as https://api.example.com/v1, without ? and #
 4:42: http.auth.bearer: holds no ${NAME} or ${file:/path}; a secret is taken from the worker's environment or a file, and never written here
-5:1: schedule: not supported by this version; allowed: source, timezone, accounts, http, fetch, records, feeds, numbers, dates, stats, annotate, lookups, rollup
+5:13: schedule[0].evry: unknown key; did you mean every? allowed: every, cron, mode
 7:18: fetch.report.path: found {acount}; did you mean {account}? allowed: {account}, {from}, {to}
 7:45: fetch.report.lookback: found "30"; it must be a number of days such as 30d, from 1d to 36500d
 7:57: fetch.report.format: found "jsn"; did you mean json? allowed: json, ndjson, csv, tsv
@@ -65,7 +65,7 @@ func TestEachMistakeSaysWhatIsAllowed(t *testing.T) {
 		{"an empty file", "", "the file is empty"},
 		{"a file of remarks", "# nothing\n", "the file is empty"},
 		{"a file that is not text", "source: \xff\n", "the file is not UTF-8 text"},
-		{"a list", "- a\n", "1:1: found a list; it must be settings, of these: source, timezone, accounts, http, fetch, records, feeds, numbers, dates, stats, annotate, lookups, rollup"},
+		{"a list", "- a\n", "1:1: found a list; it must be settings, of these: source, timezone, accounts, http, fetch, records, feeds, numbers, dates, stats, annotate, lookups, rollup, schedule"},
 		{"broken YAML", "source: x\nfetch: {\n", "2:1: not YAML: did not find expected node content"},
 		{"two documents", rest + "---\na: b\n", "3:1: a second document begins here; a file describes one source"},
 		{"an alias", rest + "stats: &a {kind: total}\nrollup: *a\n", "4:9: rollup: *a: aliases are not supported; write it out"},

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"reflect"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -14,12 +13,6 @@ import (
 )
 
 const maxText = 1 << 20 // bytes of a source file
-
-// later are the settings that Leat has a place for and that this version does
-// not know yet.
-var later = map[string][]string{
-	"": {"schedule"},
-}
 
 // decoder reads YAML into the structs of this package, and goes on after a
 // mistake so that all of them can be told at once.
@@ -158,10 +151,6 @@ func (d *decoder) pairs(n *yaml.Node, path string, do func(key string, value *ya
 
 // unknown notes a key of parent that no setting has.
 func (d *decoder) unknown(parent, key string, names []string) {
-	if slices.Contains(later[parent], key) {
-		d.failf(join(parent, key), "not supported by this version; allowed: %s", strings.Join(names, ", "))
-		return
-	}
 	if near := nearest(key, names); near != "" {
 		d.meant = append(d.meant, join(parent, near))
 	}

@@ -28,7 +28,7 @@ var binaries = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	built = folder
-	build := exec.Command("go", "build", "-o", folder, "../cmd/leat-fetch", "../cmd/leat-delta", "../cmd/leat-annotate", "../cmd/leat-rollup", "../cmd/leat-console", "../cmd/leat-demosource")
+	build := exec.Command("go", "build", "-o", folder, "../cmd/leat-fetch", "../cmd/leat-delta", "../cmd/leat-annotate", "../cmd/leat-rollup", "../cmd/leat-console", "../cmd/leat-scheduler", "../cmd/leat-demosource")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -97,7 +98,11 @@ func TestLeastPrivilege(t *testing.T) {
 		revise(t, platform, "0.3")
 	}
 	s.submit(`{"source":"ads","url":"file:///etc/passwd"}`)
-	processes = append(processes, s.run("console"))
+	scheduled(s)
+	processes = append(processes, s.run("console"), s.run("scheduler"))
+	s.until(patience, "the job that is due to be done", func() bool {
+		return len(s.query(`SELECT 1 FROM jobs WHERE sender_id LIKE 'schedule/full every 24h/%' AND state = 'done'`)) == 1
+	})
 	letter := s.filed("fetch", 1)[0] // a death is written too
 	c, store := s.operator()
 	if _, err := store.Edit(t.Context(), letter.ID, []byte(adsJob), c.By(), "no file was meant"); err != nil {
@@ -118,13 +123,25 @@ func TestLeastPrivilege(t *testing.T) {
 	}
 }
 
+// scheduled gives the source file of ads a schedule, by which a job is due at once.
+func scheduled(s *system) {
+	s.t.Helper()
+	file := filepath.Join(s.cfg.Sources, "ads.yaml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.source("ads.yaml", string(text)+"\nschedule: [{every: 24h, mode: full}]\n")
+}
+
 // What each stage must not do, besides what none may.
 var forbidden = map[string][]string{
-	"fetch":    {`SELECT * FROM objects`, `SELECT * FROM stats`, `DELETE FROM rejects`, `SELECT * FROM tags`, `INSERT INTO dirty DEFAULT VALUES`, `SELECT make_month(current_date)`},
-	"delta":    {`SELECT * FROM tokens`, `INSERT INTO tags DEFAULT VALUES`, `INSERT INTO jobs DEFAULT VALUES`, `DELETE FROM objects`, `SELECT * FROM answers`, `SELECT nextval('rev')`, `SELECT make_month('1999-01-01')`},
-	"annotate": {`SELECT * FROM tokens`, `INSERT INTO stats (object_id) VALUES (1)`, `SELECT * FROM stats`, `UPDATE objects SET name = ''`, `DELETE FROM tags`, `SELECT nextval('rev')`, `SELECT make_month(current_date)`},
-	"console":  {`SELECT * FROM tokens`, `SELECT * FROM objects`, `SELECT * FROM stats`, `DELETE FROM dead_letters`, `UPDATE audit SET who = ''`, `DELETE FROM audit`, `SELECT * FROM rejects`},
-	"rollup":   {`SELECT * FROM tokens`, `INSERT INTO stats (object_id) VALUES (1)`, `UPDATE objects SET name = ''`, `UPDATE tags SET tags = '{}'`, `SELECT * FROM answers`, `SELECT setval('rev', 1)`, `SELECT make_month(current_date)`},
+	"fetch":     {`SELECT * FROM objects`, `SELECT * FROM stats`, `DELETE FROM rejects`, `SELECT * FROM tags`, `INSERT INTO dirty DEFAULT VALUES`, `SELECT make_month(current_date)`},
+	"delta":     {`SELECT * FROM tokens`, `INSERT INTO tags DEFAULT VALUES`, `INSERT INTO jobs DEFAULT VALUES`, `DELETE FROM objects`, `SELECT * FROM answers`, `SELECT nextval('rev')`, `SELECT make_month('1999-01-01')`},
+	"annotate":  {`SELECT * FROM tokens`, `INSERT INTO stats (object_id) VALUES (1)`, `SELECT * FROM stats`, `UPDATE objects SET name = ''`, `DELETE FROM tags`, `SELECT nextval('rev')`, `SELECT make_month(current_date)`},
+	"console":   {`SELECT * FROM tokens`, `SELECT * FROM objects`, `SELECT * FROM stats`, `DELETE FROM dead_letters`, `UPDATE audit SET who = ''`, `DELETE FROM audit`, `SELECT * FROM rejects`},
+	"scheduler": {`SELECT * FROM tokens`, `SELECT * FROM objects`, `SELECT params FROM jobs`, `INSERT INTO jobs DEFAULT VALUES`, `UPDATE jobs SET state = 'done'`, `DELETE FROM schedules`, `SELECT * FROM ledger`},
+	"rollup":    {`SELECT * FROM tokens`, `INSERT INTO stats (object_id) VALUES (1)`, `UPDATE objects SET name = ''`, `UPDATE tags SET tags = '{}'`, `SELECT * FROM answers`, `SELECT setval('rev', 1)`, `SELECT make_month(current_date)`},
 }
 
 var nobodyMay = []string{

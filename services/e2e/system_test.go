@@ -91,7 +91,7 @@ func (s *system) source(name, text string) {
 type run func(context.Context, settings.Settings, *daemon.Daemon) error
 
 var daemons = map[string]run{
-	"fetch": workers.Fetch, "delta": workers.Delta, "annotate": workers.Annotate, "rollup": workers.Rollup, "console": workers.Console,
+	"fetch": workers.Fetch, "delta": workers.Delta, "annotate": workers.Annotate, "rollup": workers.Rollup, "console": workers.Console, "scheduler": workers.Scheduler,
 }
 
 // start starts n of some daemons (of each stage's workers, if none is named) in

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -78,7 +76,7 @@ func (s *Stage) Watch(ctx context.Context) {
 func (s *Stage) Look(ctx context.Context) error {
 	s.files.mu.Lock()
 	defer s.files.mu.Unlock()
-	if now := stamps(s.Folder); s.files.broken == nil || now != s.files.stamps {
+	if now := source.Stamps(s.Folder); s.files.broken == nil || now != s.files.stamps {
 		s.files.stamps = now
 		s.tell(broken(s.Folder))
 	}
@@ -90,21 +88,6 @@ func (s *Stage) Look(ctx context.Context) error {
 	}
 	s.files.kept = time.Now()
 	return nil
-}
-
-// stamps tells whether a file was written since, without reading it.
-func stamps(folder string) string {
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return err.Error()
-	}
-	var all strings.Builder
-	for _, e := range entries {
-		if info, err := e.Info(); err == nil {
-			fmt.Fprintln(&all, e.Name(), info.Size(), info.ModTime().UnixNano())
-		}
-	}
-	return all.String()
 }
 
 // allFiles stands for the folder of sources among what is broken.

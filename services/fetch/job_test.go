@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"bytes"
+	"encoding/json"
 	"strings"
 	"testing"
 )
@@ -74,7 +75,17 @@ func FuzzParseJob(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		j, err := ParseJob(body)
 		if err != nil {
+			if text := err.Error(); text == "" || len(text) > 1000 {
+				t.Errorf("%q is refused with a reason of %d bytes", body, len(text))
+			}
 			return
+		}
+		again, err := json.Marshal(j)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if same, err := ParseJob(again); err != nil || same != j {
+			t.Errorf("%q is %+v; written again it is %+v, %v", body, j, same, err)
 		}
 		if j.Source == "" || len(body) > maxJob || bytes.ContainsRune([]byte(j.Source+j.Account+j.URL+j.ID+j.Callback), 0) {
 			t.Errorf("%q was taken as %+v", body, j)

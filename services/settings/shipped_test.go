@@ -58,8 +58,10 @@ func TestComposeRunsEveryStage(t *testing.T) {
 			t.Errorf("%s has no health check", name)
 		}
 	}
-	if compose.Services["console"].Healthcheck == nil {
-		t.Error("console has no health check")
+	for _, name := range []string{"console", "scheduler"} {
+		if compose.Services[name].Healthcheck == nil {
+			t.Errorf("%s has no health check", name)
+		}
 	}
 	for _, stage := range stages {
 		s := compose.Services[stage]
@@ -75,7 +77,7 @@ func TestTargetWantsEveryStage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, stage := range append(stages, "console") {
+	for _, stage := range append(stages, "console", "scheduler") {
 		unit, err := os.ReadFile("../../config/systemd/leat-" + stage + "@.service")
 		if err != nil {
 			t.Fatal(err)

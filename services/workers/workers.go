@@ -125,7 +125,6 @@ type servers struct {
 // open prepares the connections. Each is dialled when it is first used: a worker
 // starts while its servers are away, and waits for them.
 func open(ctx context.Context, cfg settings.Settings, d *daemon.Daemon, config pipeline.Config) (*servers, error) {
-	d.Health.Expect("consumer", "postgres")
 	config.Grace = cfg.Grace()
 	db, err := postgres.Open(ctx, cfg.Postgres)
 	if err != nil {
@@ -163,20 +162,14 @@ type worker struct {
 }
 
 func (s *servers) run(ctx context.Context, of worker) error {
+	s.daemon.Health.Expect("consumer", "postgres")
 	if s.mongo != nil {
 		s.daemon.Health.Expect("mongodb")
 	}
 	if s.archive != nil {
 		s.daemon.Health.Expect("archive")
 	}
-	watching, stop := context.WithCancel(ctx)
-	var watch sync.WaitGroup
-	watch.Go(func() { s.watch(watching) })
-	if of.beside != nil {
-		watch.Go(func() { of.beside(watching) })
-	}
-	defer watch.Wait()
-	defer stop()
+	defer alongside(ctx, s.watch, of.beside)()
 	w := pipeline.Worker{
 		Config: s.config, Stage: of.stage, Queue: of.queue, Dead: of.dead, Handler: of.handler, Source: s.broker, Sink: s.broker,
 		Ledger: of.ledger, Probe: s.probe, Metrics: of.metrics, Log: s.daemon.Log,
@@ -185,6 +178,21 @@ func (s *servers) run(ctx context.Context, of worker) error {
 	}
 	s.daemon.Health.Watch("worker", w.Stuck)
 	return w.Run(ctx)
+}
+
+// alongside runs what is not nil until the returned function is called, which waits for it.
+func alongside(ctx context.Context, all ...func(ctx context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	for _, f := range all {
+		if f != nil {
+			running.Go(func() { f(ctx) })
+		}
+	}
+	return func() {
+		cancel()
+		running.Wait()
+	}
 }
 
 // probeLimit is how long a server may take to say that it is there.
