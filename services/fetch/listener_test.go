@@ -3,6 +3,7 @@ package fetch
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -46,7 +47,7 @@ func TestAListenerTakesRecordsOutOfWhatComes(t *testing.T) {
 		"lines":                           {lines, "{\"meta\":{\"id\":\"x\"}}\r\n\n \n{\"meta\":3}\n{\"meta\":{\"id\":true}}\nno json\n{\"cut", `{"meta":{"id":"x"}}@x {"meta":3}@ {"meta":{"id":true}}@ no json@`},
 	} {
 		heard, l := hears(test.stream, test.text)
-		if got := strings.Join(heard, " "); got != test.want || l.err != io.EOF {
+		if got := strings.Join(heard, " "); got != test.want || !errors.Is(l.err, io.EOF) {
 			t.Errorf("%s: got %q, want %q (%v)", what, got, test.want, l.err)
 		}
 	}
