@@ -123,6 +123,7 @@ func (r *round) mistake(err error, questions []question) error {
 // next waits until a question may be asked: for a slot of this process, which is
 // then taken, and for the budget of all. Why it may not is in over.
 func (r *round) next(ctx context.Context, q question) (bool, error) {
+	var turn time.Time
 	for r.over() == nil {
 		if time.Now().After(r.until) {
 			r.end(&notAskedOf{fmt.Sprintf("%s is asked for %s at a time; the rest follows", r.host, inHand), pipeline.Waits[0]})
@@ -133,7 +134,8 @@ func (r *round) next(ctx context.Context, q question) (bool, error) {
 		case <-ctx.Done():
 			return false, context.Cause(ctx)
 		}
-		wait, _, away, err := r.budget(q).Take(ctx, time.Time{})
+		wait, its, away, err := r.budget(q).Take(ctx, turn)
+		turn = its
 		if err == nil && away == nil && wait == 0 {
 			return true, nil
 		}

@@ -15,7 +15,7 @@ import (
 
 const (
 	maxChain = 10               // looks at what a tag needs next: five addresses, each from the one before
-	share    = 64               // objects of a message that ask; those of a larger one are shared out
+	share    = 16               // objects of a message that ask; those of a larger one are shared out
 	inHand   = 30 * time.Second // after which nothing more is asked for a batch
 )
 

@@ -47,7 +47,7 @@ func (b *bench) all(ctx context.Context) error {
 	for _, one := range []struct {
 		name string
 		do   func(context.Context) error
-	}{{"memory", b.memory}, {"latency", b.latency}, {"scale", b.scale}, {"growth", b.growth}} {
+	}{{"memory", b.memory}, {"latency", b.latency}, {"scale", b.scale}, {"lookups", b.lookups}, {"growth", b.growth}} {
 		if !slices.Contains(b.only, one.name) {
 			continue
 		}

@@ -61,7 +61,7 @@ type plan struct {
 }
 
 // everything is all that can be run.
-var everything = list{"floor", "leat", "rows", "memory", "latency", "scale", "growth"}
+var everything = list{"floor", "leat", "rows", "memory", "latency", "scale", "lookups", "growth"}
 
 // published is the file whose figures the README shows.
 const published = "services/bench/results.json"

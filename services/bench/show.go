@@ -71,6 +71,9 @@ func (r *results) table(to io.Writer) {
 	for _, s := range r.Scale {
 		fmt.Fprintln(to, s)
 	}
+	for _, a := range r.Lookups {
+		fmt.Fprintln(to, a)
+	}
 	for _, g := range r.Growth {
 		fmt.Fprintln(to, g)
 	}

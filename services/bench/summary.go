@@ -12,6 +12,7 @@ type results struct {
 	Medians []summary `json:"medians"`
 	Latency []latency `json:"latency,omitempty"`
 	Scale   []scaled  `json:"scale,omitempty"`
+	Lookups []asking  `json:"lookups,omitempty"`
 	Growth  []grown   `json:"growth,omitempty"`
 	Runs    []run     `json:"runs"`
 }
