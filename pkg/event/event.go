@@ -48,7 +48,25 @@ type Slice struct {
 	All     bool       `json:"all,omitempty"`     // with since: only the cursor is wanted, everything is asked for anyway
 	IDs     []string   `json:"ids,omitempty"`     // asks for these objects only
 	Live    string     `json:"live,omitempty"`    // goes on, until another job has it
+	Report  *Report    `json:"report,omitempty"`  // a report that the source makes first; nil: none was created yet
 }
+
+// A Report is one that the source makes, and how far it is.
+type Report struct {
+	Step    string    `json:"step"`             // what is asked now
+	ID      string    `json:"id,omitempty"`     // the source's; there is none before it is created
+	URL     string    `json:"url,omitempty"`    // where it lies, if the source says so
+	Created time.Time `json:"created,omitzero"` // just before
+	Try     int       `json:"try,omitempty"`    // reports before it that came to nothing
+}
+
+// The steps of a report.
+const (
+	ReportCreate   = "create"
+	ReportPoll     = "poll"
+	ReportDownload = "download"
+	ReportDelete   = "delete"
+)
 
 // What a live slice does.
 const (

@@ -37,6 +37,9 @@ func (s *Source) explainFetch(b *strings.Builder) {
 		fmt.Fprintf(b, "  %s%s; the answer is %s\n", strings.TrimSuffix(s.HTTP.BaseURL, "/"), r.Path, r.Format)
 		fmt.Fprintf(b, "  a backfill asks for the last %s%s\n", count(int(r.Lookback), "day"), slicing(r))
 	}
+	if r.Async != nil {
+		fmt.Fprintf(b, "  %s\n", r.Async.explain())
+	}
 	if form := s.explainForm(); form != "" {
 		fmt.Fprintf(b, "  %s\n", form)
 	}

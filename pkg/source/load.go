@@ -94,6 +94,7 @@ func (v *validator) askedDefaults() {
 		}
 	}
 	v.streamDefaults()
+	v.asyncDefaults()
 }
 
 func setDefault[T comparable](setting *T, value T) {

@@ -8,6 +8,7 @@ import (
 	"go/parser"
 	"go/token"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -106,6 +107,7 @@ var (
 		"Numbers.decimal": {".", ","},
 		"ErrorRule.then":  {ThenRetry, ThenWait, ThenReject, ThenFail},
 		"Schedule.mode":   strings.Split(modes, ", "),
+		"Async.method":    {http.MethodPost, http.MethodGet},
 		"Stats.kind":      {KindTotal, KindHour, KindCount},
 		"Stats.absent":    {AbsentKeep, AbsentZero},
 		"Stream.format":   {formatSSE, formatNDJSON},

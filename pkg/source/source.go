@@ -77,6 +77,7 @@ type Report struct {
 	Since    string `yaml:"since"`    // the first day that mode full asks for; default: the lookback
 	Encoding string `yaml:"encoding"` // utf-8, utf-16 or latin-1; default utf-8. A byte order mark goes over it
 	Table    Table  `yaml:"table"`
+	Async    *Async `yaml:"async"` // the source makes a report first; absent: it is there at once
 }
 
 // A Table says how CSV or TSV is written, where that is not as usual.

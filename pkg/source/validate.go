@@ -207,9 +207,11 @@ func (v *validator) report() {
 	v.oneOf("fetch.report.format", r.Format, formatJSON, formatNDJSON, formatCSV, formatTSV)
 	v.oneOf("fetch.report.encoding", r.Encoding, encodingUTF8, encodingUTF16, encodingLatin1)
 	if r.Path != "" {
-		v.path("fetch.report.path", r.Path, "{from}", "{to}")
-		v.slice(r.Path)
+		v.requestPath("fetch.report.path", r.Path, "{from}", "{to}")
+		v.account("fetch.report.path", r.Asks())
+		v.slice(r.Asks())
 	}
+	v.async()
 	if r.Since == "" {
 		return
 	}
@@ -223,20 +225,35 @@ var placeholder = regexp.MustCompile(`\{[^{}]*\}`)
 // path checks what a request asks for: an account of each account, and what else
 // may be filled in.
 func (v *validator) path(at, path string, others ...string) {
+	v.requestPath(at, path, others...)
+	v.account(at, path)
+}
+
+// requestPath checks what is filled in, and that the rest is a path.
+func (v *validator) requestPath(at, path string, others ...string) {
 	v.literal(at, path)
 	path = variable.ReplaceAllString(path, "")
-	allowed := append([]string{"{account}"}, others...)
-	for _, p := range placeholder.FindAllString(path, -1) {
-		if !slices.Contains(allowed, p) {
-			v.failf(at, "found %s; %s", p, oneOf(p, allowed))
-		}
-	}
+	v.onlyPlaces(at, placeholder.FindAllString(path, -1), others...)
 	if strings.ContainsAny(placeholder.ReplaceAllString(path, ""), "{}") {
 		v.failf(at, "found %s; a brace stands alone", found(path))
 	}
 	if !strings.HasPrefix(path, "/") {
 		v.failf(at, "found %s; it must begin with /", found(path))
 	}
+}
+
+// onlyPlaces checks what stands in braces: the account, or another that is allowed.
+func (v *validator) onlyPlaces(at string, there []string, others ...string) {
+	allowed := append([]string{"{account}"}, others...)
+	for _, p := range there {
+		if !slices.Contains(allowed, p) {
+			v.failf(at, "found %s; %s", p, oneOf(p, allowed))
+		}
+	}
+}
+
+// account checks that a request differs by its account, if there are any.
+func (v *validator) account(at, path string) {
 	account := strings.Contains(path, "{account}")
 	switch {
 	case account && len(v.Accounts) == 0:

@@ -115,7 +115,7 @@ type DeadLetter struct {
 type Waiting struct {
 	Stage     string    `json:"stage"`
 	MessageID string    `json:"message_id"`
-	Class     string    `json:"error_class"` // unavailable, rate-limited, failed or crashed; yields or paused
+	Class     string    `json:"error_class"` // unavailable, rate-limited, failed or crashed; yields, paused or pending
 	Attempts  int       `json:"attempts"`    // that it has used up; of crashed: its starts
 	Error     string    `json:"error"`
 	Since     time.Time `json:"since"`

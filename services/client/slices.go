@@ -54,7 +54,7 @@ func (c *Client) slices(ctx context.Context, id string) (all Slices, err error) 
 			SELECT next.id, p.first, NULL
 			FROM pieces p JOIN ledger l ON l.stage = $2 AND l.message_id = p.id
 			CROSS JOIN LATERAL (
-				SELECT o ->> 'id' AS id FROM jsonb_array_elements(l.outputs) AS o
+				SELECT o ->> 'id' AS id FROM jsonb_array_elements(l.outputs) AS o WHERE o ->> 'kind' = $3
 				UNION
 				SELECT unnest(l.names) WHERE l.counts ? 'objects.named'
 			) AS next

@@ -49,7 +49,7 @@ func (s *server) showState(w http.ResponseWriter, _ *http.Request) {
 		"cursor":   m.present().String(),
 		"faults": map[string]any{
 			"latency": f.Latency.String(), "retry-after": f.RetryAfter.String(),
-			"fail-429": f.Fail429, "fail-503": f.Fail503, "cut": f.Cut, "garbage": f.Garbage, "hang": f.Hang, "next": f.Next,
+			"fail-429": f.Fail429, "fail-503": f.Fail503, "cut": f.Cut, "garbage": f.Garbage, "hang": f.Hang, "next": f.Next, "slow-report": f.SlowReport, "fail-report": f.FailReport,
 		},
 	})
 }

@@ -8,12 +8,15 @@
 // Every answer is a pure function of the seed, the account, the days asked for,
 // the hour it is and the revisions made: within an hour the same request has
 // the same bytes; the posts of feedapart go by the second. Today's totals grow by the hour and never shrink; a day that
-// is over is restated now and then for 30 days. Nothing is stored, so an answer
-// of a gigabyte needs no more memory than one of a kilobyte.
+// is over is restated now and then for 30 days. Nothing is stored but which
+// reports were ordered, so an answer of a gigabyte needs no more memory than one of a kilobyte.
 //
 //	GET    /ads/report      account, from, to, ids, format (json, ndjson, csv)
 //	GET    /ads/changes     account, since
 //	GET    /ads/pages       account, from, to, ids, cursor, limit
+//	POST   /ads/reports     account, from, to, ids, format: begins a report; a body of JSON may have them
+//	GET    /ads/reports/ID  whether it is ready; DELETE forgets it
+//	GET    /ads/reports/ID/file
 //	GET    /events          day, count
 //	GET    /hours           day, pages
 //	GET    /companies/list  count: names as CSV, one of them with a NUL in it
@@ -25,7 +28,7 @@
 //	GET    /healthz
 //	GET    /admin/requests  what was asked; DELETE begins the count anew
 //	GET    /admin/state     the hour, the revision and the faults
-//	POST   /admin/faults    latency, fail-429, fail-503, cut, garbage, hang, next, retry-after
+//	POST   /admin/faults    latency, fail-429, fail-503, cut, garbage, hang, next, retry-after, slow-report, fail-report
 //	POST   /admin/revise    share
 //	POST   /admin/clock     at, advance
 //
@@ -120,6 +123,7 @@ type server struct {
 	accounts map[string]*account
 	requests requestLog
 	grants   grants
+	orders   orders
 	numbers  atomic.Uint64 // of the requests so far; decides which of them fail
 
 	mu    sync.Mutex
@@ -164,6 +168,7 @@ func (s *server) feedRoutes(mux *http.ServeMux) {
 	} {
 		mux.Handle("GET "+path, s.misbehave(s.authorize(s.feed(answer))))
 	}
+	s.orderRoutes(mux)
 	mux.Handle("GET /feedapart/messages", s.authorize(http.HandlerFunc(s.messages))) // to cut it off its length is not known: lasts does
 	mux.Handle("GET /feedapart/photos", s.misbehave(s.authorize(http.HandlerFunc(s.photos))))
 }

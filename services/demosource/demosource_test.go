@@ -137,7 +137,7 @@ func TestErrorsAreJSONAndSayWhatIsAllowed(t *testing.T) {
 		"/ads/pages?account=acme&limit=0":                        {400, `limit is "0"; it must be a number from 1 to 1000`},
 		"/events?count=-1":                                       {400, `count is "-1"; it must be a number from 0 to 10000000`},
 		"/hours?day=today":                                       {400, `day is "today"; it must be a day such as 2026-11-14`},
-		"/hours?fault=fire":                                      {400, `fault: there is no fault "fire"; there are latency, fail-429, fail-503, cut, garbage, hang, next, retry-after`},
+		"/hours?fault=fire":                                      {400, `fault: there is no fault "fire"; there are latency, fail-429, fail-503, cut, garbage, hang, next, retry-after, slow-report, fail-report`},
 	} {
 		var body struct{ Error struct{ Message string } }
 		w := p.do("GET", url)

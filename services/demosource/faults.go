@@ -33,10 +33,14 @@ type Faults struct {
 	Next []string
 	// RetryAfter goes with 429. Defaults to a second.
 	RetryAfter time.Duration
+	// SlowReport is how often a report that was ordered says that it is not ready.
+	SlowReport int
+	// FailReport is the share of those that never are.
+	FailReport float64
 }
 
 // faultNames are the flags and the parameters of /admin/faults.
-var faultNames = []string{"latency", "fail-429", "fail-503", "cut", "garbage", "hang", "next", "retry-after"}
+var faultNames = []string{"latency", "fail-429", "fail-503", "cut", "garbage", "hang", "next", "retry-after", "slow-report", "fail-report"}
 
 // Set changes one fault by its flag's name.
 func (f *Faults) Set(name, value string) error {
@@ -63,6 +67,10 @@ func (f *Faults) Set(name, value string) error {
 			}
 		}
 		return nil
+	case "slow-report":
+		return setTimes(&f.SlowReport, name, value)
+	case "fail-report":
+		return setShare(&f.FailReport, name, value)
 	}
 	return fmt.Errorf("there is no fault %q; there are %s", name, strings.Join(faultNames, ", "))
 }
@@ -73,6 +81,15 @@ func setDuration(to *time.Duration, name, value string) error {
 		return fmt.Errorf("%s is %q; it must be a duration such as 200ms", name, value)
 	}
 	*to = d
+	return nil
+}
+
+func setTimes(to *int, name, value string) error {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 {
+		return fmt.Errorf("%s is %q; it must be a number of times", name, value)
+	}
+	*to = n
 	return nil
 }
 
@@ -171,6 +188,9 @@ func (s *server) misbehave(next http.Handler) http.Handler {
 		fault := s.queued(r)
 		if fault == "" {
 			fault = f.strike(mix(s.cfg.Seed ^ mix(number)))
+		}
+		if fault == "cut" && r.Method != http.MethodGet { // it would be done twice, to learn how long its answer is
+			fault = "503"
 		}
 		if fault == "" {
 			next.ServeHTTP(w, r)

@@ -33,6 +33,8 @@ var faultUsage = map[string]string{
 	"hang":        "`share` of requests that are never answered",
 	"next":        "`list` of what the first requests meet, one each: 429, 503, cut, garbage, hang, html, error, expired, loop",
 	"retry-after": "`duration` that goes with 429 (default 1s)",
+	"slow-report": "`times` that a report which was ordered is not ready",
+	"fail-report": "`share` of reports that never are",
 }
 
 func (c *Config) setAccounts(text string) error {

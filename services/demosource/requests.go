@@ -39,7 +39,10 @@ func (l *requestLog) count(next http.Handler) http.Handler {
 
 // endpoint is the path as the mux knows it, so that the log cannot grow.
 func endpoint(r *http.Request) string {
-	if _, path, ok := strings.Cut(r.Pattern, " "); ok {
+	switch method, path, ok := strings.Cut(r.Pattern, " "); {
+	case ok && method == http.MethodDelete:
+		return r.Pattern
+	case ok:
 		return path
 	}
 	return "other"

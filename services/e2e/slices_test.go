@@ -4,10 +4,15 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/leatflow/leat/pkg/rabbit"
 )
@@ -166,4 +171,55 @@ func TestACancelledRefreshMovesNoCursor(t *testing.T) {
 	state, counts = s.await(s.submit(`{"source":"ads"}`), patience)
 	s.want("slices of the one after", counts["slices"]["planned"], 1)
 	s.want("state of the one after", state, "done")
+}
+
+// A source that makes its reports first, slowly, and fails at some of them, with
+// workers that are killed all the while: the rows are those of the same reports
+// asked for at once, in peace.
+func TestReportsThatAreMadeFirst(t *testing.T) {
+	s, platform := ads(t, 20<<10)
+	s.adsFrom(platform.URL)
+	const job = `{"source":"ads","mode":"backfill","account":"acme","from":"2026-03-01","to":"2026-03-12"}`
+	file := filepath.Join(s.cfg.Sources, "ads.yaml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := regexp.MustCompile(`(?m)^( +)path: .*/report\?.*$`)
+	s.source("ads.yaml", path.ReplaceAllString(string(text), `${1}path: /ads/reports
+${1}slice: 3d
+${1}async:
+${1}  body: '{"account":"{account}","from":"{from}","to":"{to}"}'
+${1}  id: report.id
+${1}  poll: /ads/reports/{id}
+${1}  status: report.status
+${1}  done: [ready]
+${1}  failed: [failed]
+${1}  every: 1s
+${1}  attempts: 9
+${1}  url: report.url
+${1}  delete: /ads/reports/{id}`))
+	ask(t, platform, "faults?slow-report=1&fail-report=0.3&latency=50ms")
+	processes := s.launch()
+	id := s.submit(job)
+	for range 4 {
+		time.Sleep(700 * time.Millisecond)
+		processes[0].signal(syscall.SIGKILL)
+	}
+	state, counts := s.await(id, 3*patience)
+	s.want("state", state, "done")
+	reports := counts["reports"]
+	if reports["created"]-reports["failed"] != 4 || reports["deleted"] != 4 {
+		t.Errorf("of 4 slices: %v", reports)
+	}
+	ask(t, platform, "faults")
+	calm := newSystem(t)
+	calm.adsFrom(platform.URL)
+	calm.start(1)
+	state, _ = calm.await(calm.submit(job), patience)
+	calm.want("state in peace", state, "done")
+	s.sameLines("rows", s.rows(), calm.rows())
+	log := asked(t, platform)
+	t.Logf("created %d, asked after %d times, %d downloads, %d deletes", log["/ads/reports"].Count, log["/ads/reports/{id}"].Count,
+		log["/ads/reports/{id}/file"].Count, log["DELETE /ads/reports/{id}"].Count)
 }

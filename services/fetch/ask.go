@@ -25,7 +25,10 @@ func address(s event.Slice, src *source.Source) (*url.URL, error) {
 		return nil, pipeline.Permanent(fmt.Errorf("source %s: %w", src.Name, err))
 	}
 	text := base + path
-	if s.Since == nil {
+	switch {
+	case s.Report != nil && s.Report.URL != "":
+		text = s.Report.URL
+	case s.Since == nil:
 		text = paged(text, src.Fetch.Pages, s.Page)
 	}
 	u, err := parseAddress(text)
@@ -46,9 +49,23 @@ func pathOf(s event.Slice, src *source.Source) (string, error) {
 		setting, text, fill = "fetch.changes.path", c.Path, append(fill, "{cursor}", url.QueryEscape(*s.Since))
 	case s.IDs != nil:
 		setting, text, fill = "fetch.changes.report", c.Report, append(fill, "{ids}", escaped(s.IDs))
+	case s.Report != nil && s.Report.ID != "":
+		setting, text = "fetch.report.async."+s.Report.Step, stepPath(src.Fetch.Report.Async, s.Report.Step)
+		fill = append(fill, "{id}", strings.ReplaceAll(url.QueryEscape(s.Report.ID), "+", "%20"))
 	}
 	path, err := expand(setting, text, url.QueryEscape)
 	return strings.NewReplacer(fill...).Replace(path), err
+}
+
+// stepPath is what a step asks about a report that was created.
+func stepPath(a *source.Async, step string) string {
+	switch step {
+	case event.ReportDownload:
+		return a.Download
+	case event.ReportDelete:
+		return a.Delete
+	}
+	return a.Poll
 }
 
 func escaped(ids []string) string {

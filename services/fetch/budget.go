@@ -18,6 +18,7 @@ import (
 type parked struct {
 	wait  time.Duration
 	turn  time.Time // when it may ask, if it stands in line
+	after time.Time // when it is worth asking
 	held  int       // how often others have held it up, this time included
 	class string    // of why
 	why   string    // for people; empty: it is only not its turn
@@ -90,6 +91,9 @@ func (s *Stage) park(ctx context.Context, t task, p parked) ([]pipeline.Envelope
 	delete(again.Headers, heldHeader)
 	if !p.turn.IsZero() {
 		again.Headers[turnHeader] = p.turn.Format(time.RFC3339Nano)
+	}
+	if !p.after.IsZero() {
+		again.Headers[afterHeader] = p.after.Format(time.RFC3339Nano)
 	}
 	if p.held > 0 {
 		again.Headers[heldHeader] = strconv.Itoa(p.held)

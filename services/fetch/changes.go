@@ -115,10 +115,14 @@ func (l *changeList) askForAll(from, to metric.Day) {
 	}
 }
 
-// anew begins without a cursor, since the source does not know the one any more.
-func (t task) anew() pieces {
+// anew begins without a cursor, or with another report, since the source does not
+// know the one any more.
+func (t task) anew(reason error) (pieces, error) {
+	if t.slice.Report != nil {
+		return t.another(reason)
+	}
 	none := ""
 	ask := t.base()
 	ask.Refresh, ask.Since = true, &none
-	return pieces{counts: map[string]int{"cursors.expired": 1}, follow: []follower{{"anew", ask}}}
+	return pieces{counts: map[string]int{"cursors.expired": 1}, follow: []follower{{"anew", ask}}}, nil
 }

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/leatflow/leat/pkg/outbound"
@@ -23,11 +25,14 @@ const userAgent = "leat"
 type question struct {
 	client  *http.Client
 	url     *url.URL
+	method  string // default GET
+	body    string
 	as      *access.Credential // who asks; nil: nobody in particular
 	timeout time.Duration
 
 	etag, modified string   // of an answer that need not be sent again
-	expired        []string // statuses that say that the cursor is too old
+	expired        []string // statuses that say that what it asks about, a cursor or a report, is not known any more
+	accepted       []int    // statuses that say that all is well; default 200
 	header         map[string]string
 
 	heed func(*http.Response) error // told of each answer, refusals too; nil: nobody
@@ -40,7 +45,7 @@ func get(ctx context.Context, q question) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stall := time.AfterFunc(q.timeout, func() { cancel(fmt.Errorf("the source was silent for %s", q.timeout)) })
 	stop := func() { stall.Stop(); cancel(nil) }
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, q.url.String(), nil)
+	request, err := http.NewRequestWithContext(ctx, cmp.Or(q.method, http.MethodGet), q.url.String(), strings.NewReader(q.body))
 	if err != nil {
 		stop()
 		return nil, pipeline.Permanent(fmt.Errorf("url: %w", err))
@@ -79,7 +84,8 @@ func get(ctx context.Context, q question) (*http.Response, error) {
 }
 
 func statusError(r *http.Response, q question) error {
-	if r.StatusCode == http.StatusOK || r.StatusCode == http.StatusNotModified && q.etag+q.modified != "" {
+	well := slices.Contains(q.accepted, r.StatusCode) || q.accepted == nil && r.StatusCode == http.StatusOK
+	if well || r.StatusCode == http.StatusNotModified && q.etag+q.modified != "" {
 		return nil
 	}
 	said, _ := io.ReadAll(io.LimitReader(r.Body, 4096))

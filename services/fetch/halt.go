@@ -36,7 +36,9 @@ func (s *Stage) mayBegin(ctx context.Context, t task) error {
 }
 
 // cancel ends a slice that was never asked for. No cursor moves, and nothing is
-// known of its address.
+// known of its address; a report that was created for it is deleted.
 func (s *Stage) cancel(ctx context.Context, t task) ([]pipeline.Envelope, error) {
-	return s.finish(ctx, t, Answer{Unchanged: true}, pieces{counts: map[string]int{"slices.cancelled": 1}})
+	cut := pieces{counts: map[string]int{"slices.cancelled": 1}}
+	cut.leave(t)
+	return s.finish(ctx, t, Answer{Unchanged: true}, cut)
 }

@@ -128,7 +128,7 @@ func lives(slice event.Slice, src *source.Source, cursors Cursors, now time.Time
 
 // reports are the slices that ask for the report of some days.
 func reports(slice event.Slice, src *source.Source, from, to metric.Day) []event.Slice {
-	if !strings.Contains(src.Fetch.Report.Path, "{from}") && !strings.Contains(src.Fetch.Report.Path, "{to}") {
+	if asks := src.Fetch.Report.Asks(); !strings.Contains(asks, "{from}") && !strings.Contains(asks, "{to}") {
 		return []event.Slice{slice}
 	}
 	step := metric.Day(src.Fetch.Report.Slice)

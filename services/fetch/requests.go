@@ -36,10 +36,11 @@ func (t task) request(url string) request {
 		r.first, r.last = t.slice.From, t.slice.To
 	}
 	r.shape = pipeline.Hash(t.src.Hash, t.slice.URL, t.slice.From, t.slice.To)
-	if t.slice.IDs != nil {
+	once := t.slice.IDs != nil || t.slice.Report != nil
+	if once {
 		r.shape = t.ID
 	}
-	r.again = t.slice.IDs == nil && (t.slice.Page == nil || t.src.Fetch.Pages.Next == "")
+	r.again = !once && (t.slice.Page == nil || t.src.Fetch.Pages.Next == "")
 	return r
 }
 

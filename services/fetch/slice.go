@@ -48,12 +48,7 @@ func (s *Stage) slice(ctx context.Context, d pipeline.Delivery) ([]pipeline.Enve
 	if err := s.checkPage(ctx, t); err != nil {
 		return nil, err
 	}
-	a, k, err := s.answer(ctx, t)
-	defer a.close()
-	pipeline.Point("answered")
-	if _, expired := errors.AsType[expiredError](err); expired {
-		return s.finish(ctx, t, a, t.anew())
-	}
+	a, cut, err := s.work(ctx, t)
 	if p, ok := errors.AsType[parked](err); ok {
 		return s.park(ctx, t, p)
 	}
@@ -63,18 +58,35 @@ func (s *Stage) slice(ctx context.Context, d pipeline.Delivery) ([]pipeline.Enve
 	if err != nil {
 		return nil, err
 	}
+	pipeline.Point("cut")
+	return s.finish(ctx, t, a, cut)
+}
+
+// work does what a slice asks for, and returns what it came to.
+func (s *Stage) work(ctx context.Context, t task) (Answer, pieces, error) {
+	if step := t.step(); step != "" && step != event.ReportDownload {
+		cut, err := s.about(ctx, t)
+		return Answer{Unchanged: true}, cut, err
+	}
+	a, k, err := s.answer(ctx, t)
+	defer a.close()
+	pipeline.Point("answered")
+	if _, expired := errors.AsType[expiredError](err); expired {
+		cut, err := t.anew(err)
+		return a, cut, err
+	}
+	if err != nil {
+		return a, pieces{}, err
+	}
 	cut, err := s.judged(ctx, t, a, k)
 	if _, malformed := errors.AsType[*source.FormError](err); malformed {
-		return nil, s.refuse(ctx, d, a, err)
+		return a, cut, s.refuse(ctx, t.Delivery, a, err)
 	}
 	if err == nil {
 		err = s.checkRepeated(ctx, t, a, cut.records)
 	}
-	if err != nil {
-		return nil, err
-	}
-	pipeline.Point("cut")
-	return s.finish(ctx, t, a, cut)
+	cut.leave(t)
+	return a, cut, err
 }
 
 // A task is a slice in hand, with the source file that it runs under.
@@ -206,8 +218,11 @@ func (s *Stage) ask(ctx context.Context, t task) (a Answer, k known, err error) 
 		return a, k, postgres.Classify(err)
 	}
 	a.ObservedAt = a.AskedAt
-	if t.slice.AsOf != nil {
+	switch {
+	case t.slice.AsOf != nil:
 		a.ObservedAt = *t.slice.AsOf
+	case t.slice.Report != nil: // it may say nothing that was true later
+		a.ObservedAt = t.slice.Report.Created
 	}
 	answer, err := s.open(ctx, t, u, k, &a)
 	if err != nil {
@@ -258,6 +273,9 @@ func (s *Stage) open(ctx context.Context, t task, u *url.URL, k known, a *Answer
 	}
 	if t.slice.Since != nil && *t.slice.Since != "" {
 		q.expired = t.src.Fetch.Changes.Expired
+	}
+	if t.step() == event.ReportDownload {
+		q.expired = gone(t)
 	}
 	response, err := s.request(ctx, t, u, q)
 	if err != nil {
