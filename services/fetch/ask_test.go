@@ -216,7 +216,7 @@ func TestFiles(t *testing.T) {
 		{name: "a folder", url: "file://" + inside + "/folder", says: "is not a file"},
 		{name: "another host", url: "file://example.com" + inside + "/a.json", says: `found host "example.com"`},
 		{name: "no folder is allowed", url: "file://" + inside + "/a.json", folders: []string{}, says: "is not below an allowed folder"},
-		{name: "another scheme", url: "ftp://example.com/a", says: "http://, https://, file:// are allowed"},
+		{name: "another scheme", url: "ftp://example.com/a", says: "http://, https://, file://, archive:// are allowed"},
 		{name: "no address", url: "://", says: "is not an address"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
