@@ -83,7 +83,11 @@ func (v *validator) schedule() {
 		}
 		seen[s.String()] = true
 	}
-	if len(v.Schedule) > 0 && v.Fetch.Report.Path == "" && v.Fetch.Stream == nil {
+	asks := v.Fetch.Report.Path != "" || v.Fetch.Stream != nil
+	for _, f := range v.Feeds {
+		asks = asks || f.Fetch.Report.Path != "" || f.Fetch.Stream != nil
+	}
+	if len(v.Schedule) > 0 && !asks {
 		v.failf("schedule", "has no use: a job must name the url, since fetch.report.path is missing")
 	}
 }

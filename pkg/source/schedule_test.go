@@ -73,6 +73,10 @@ func TestWrongSchedules(t *testing.T) {
 			t.Errorf("%s: %v, want %s", rule, err, want)
 		}
 	}
+	const feeds = "source: test\nhttp: {base_url: https://a.example}\nfeeds:\n  one: {fetch: {report: {path: /r}}, records: [{object: {type: a, key: id}}]}\n  two: {records: [{object: {type: a, key: id}}]}\n"
+	if _, err := Parse([]byte(feeds+"schedule: [{every: 1h}]\n"), nil); err != nil {
+		t.Errorf("of a feed that can be asked: %v", err)
+	}
 	_, err := Parse([]byte("source: test\nrecords: [{object: {type: a, key: id}}]\nschedule: [{every: 1h}]\n"), nil)
 	if err == nil || !strings.Contains(err.Error(), "3:11: schedule: has no use: a job must name the url") {
 		t.Errorf("without a path: %v", err)

@@ -98,7 +98,7 @@ func (k *check) messages(ctx context.Context) error {
 	for len(lost) > 0 && k.what.Repair {
 		n := leading(lost, func(g group) string { return g.job })
 		r := Repair{Job: lost[0].job, Source: lost[0].source}
-		if r.Messages, _, err = k.publishAgain(ctx, r.Job); err != nil {
+		if r.Messages, _, err = k.publishAgain(ctx, r.Job, k.what.because(lostReason)); err != nil {
 			return fmt.Errorf("publish messages of job %s again: %w", r.Job, err)
 		}
 		k.Repairs = append(k.Repairs, r)

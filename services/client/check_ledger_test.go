@@ -87,7 +87,7 @@ func TestCheckNamesJobsThatCanNeverEnd(t *testing.T) {
 			i.t = t
 			i.exec(`DELETE FROM leat.audit`)
 			i.lose(test.rows...)
-			checked, texts := i.check(Checking{Repair: true})
+			checked, texts := i.check(Checking{Repair: true, Why: "a purge"})
 			if !slices.Equal(texts, []string{test.want}) {
 				t.Errorf("found\n%s\nwant\n%s", strings.Join(texts, "\n"), test.want)
 			}
@@ -100,7 +100,7 @@ func TestCheckNamesJobsThatCanNeverEnd(t *testing.T) {
 			if n := i.count(`SELECT count(*) FROM leat.ledger WHERE message_id = 'slice' AND state = 'started'`); (n == 1) != (name == "a part is lost") {
 				t.Errorf("%d slices begin again", n)
 			}
-			if n := i.count(`SELECT count(*) FROM leat.audit WHERE action = 'resume' AND subject = '` + openJob + `'`); n != 1 {
+			if n := i.count(`SELECT count(*) FROM leat.audit WHERE action = 'resume' AND why = 'a purge (messages were lost)' AND subject = '` + openJob + `'`); n != 1 {
 				t.Errorf("%d entries in audit, want 1", n)
 			}
 		})

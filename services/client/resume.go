@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -40,9 +41,12 @@ func (c *Client) Resume(ctx context.Context, id, why string) (r Resumed, err err
 		r.Unpaused = err == nil
 		return r, err
 	}
-	r.Messages, r.Recut, err = c.publishAgain(ctx, row.ID)
+	r.Messages, r.Recut, err = c.publishAgain(ctx, row.ID, cmp.Or(why, lostReason))
 	return r, err
 }
+
+// lostReason is why messages are published again, where nobody says more.
+const lostReason = "messages were lost"
 
 // resumeWindow is how many messages are published at a time.
 const resumeWindow = 64
@@ -52,8 +56,8 @@ const resumeWindow = 64
 // kept, the slices that they were cut from: fetch cuts them again, the same to the
 // byte, from the answers in the archive. What was not lost is then there twice,
 // and done once. It returns how many were published, and how many of them are slices.
-func (c *Client) publishAgain(ctx context.Context, job string) (messages, recut int, err error) {
-	if recut, err = c.reopen(ctx, job); err != nil {
+func (c *Client) publishAgain(ctx context.Context, job, why string) (messages, recut int, err error) {
+	if recut, err = c.reopen(ctx, job, why); err != nil {
 		return 0, 0, fmt.Errorf("open job %s again: %w", job, err)
 	}
 	broker := rabbit.New(c.cfg.RabbitMQ, func(string, error) {})
@@ -70,7 +74,7 @@ func (c *Client) publishAgain(ctx context.Context, job string) (messages, recut 
 // reopen has a job that has ended run on, and the slices begin again whose parts
 // are missing: those that a row names and has no bodies of. The row of a stretch
 // has its slice's id before the slash.
-func (c *Client) reopen(ctx context.Context, job string) (slices int, err error) {
+func (c *Client) reopen(ctx context.Context, job, why string) (slices int, err error) {
 	err = pgx.BeginFunc(ctx, c.db, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `
 			UPDATE jobs SET state = 'running', finished_at = NULL, error = NULL WHERE id = $1 AND state NOT IN ('queued', 'running')`, job); err != nil {
@@ -85,7 +89,7 @@ func (c *Client) reopen(ctx context.Context, job string) (slices int, err error)
 			return err
 		}
 		slices = int(tag.RowsAffected())
-		return audit.Record(ctx, tx, audit.Entry{By: c.by, Action: audit.Resume, Subject: job, Why: "messages were lost", Detail: map[string]any{"slices": slices}})
+		return audit.Record(ctx, tx, audit.Entry{By: c.by, Action: audit.Resume, Subject: job, Why: why, Detail: map[string]any{"slices": slices}})
 	})
 	return slices, err
 }
