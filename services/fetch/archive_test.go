@@ -129,7 +129,10 @@ func TestAnAnswerIsKeptUntilNobodyNeedsIt(t *testing.T) {
 	fourth := b.slice(backfill)
 	b.must(fourth)
 	b.finish(fourth.Job, "done")
-	want("wanted for ever by one, and for a day by another", "1")
+	if got := b.text(`SELECT until::text FROM archive`); got != "infinity" {
+		t.Errorf("wanted for ever by one, and for a day by another: until %s", got)
+	}
+	want("of which each is kept", "1")
 	past()
 	want("needed by nobody", "0")
 	b.must(b.slice(backfill))
@@ -183,7 +186,7 @@ func TestAnAnswerThatIsKeptWhileItIsRemovedIsThere(t *testing.T) {
 	done := make(chan error)
 	b.Archive = archive.New(&removing{Folder: archive.Folder(b.folder), remove: func(string) error {
 		go func() { _, err := b.do(second); done <- err }()
-		for b.text(`SELECT count(*)::text FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%INSERT INTO archive AS%' AND datname = current_database()`) != "1" {
+		for late := time.Now().Add(20 * time.Second); time.Now().Before(late) && b.text(`SELECT count(*)::text FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%INSERT INTO archive AS%' AND datname = current_database()`) != "1"; {
 			time.Sleep(time.Millisecond)
 		}
 		return nil
