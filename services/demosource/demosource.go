@@ -2,8 +2,8 @@
 // try Leat on and to test it with.
 //
 // In: a seed, a size and a clock. Out: reports of campaigns, adgroups, ads and
-// their daily metrics, a list of what changed, pages of ads, page-view events
-// and hourly rows.
+// their daily metrics, a list of what changed, pages of ads, page-view events,
+// hourly rows, and concerts as three feeds tell of them.
 //
 // Every answer is a pure function of the seed, the account, the days asked for,
 // the hour it is and the revisions made: within an hour the same request has
@@ -22,6 +22,9 @@
 //	GET    /companies/list  count: names as CSV, one of them with a NUL in it
 //	GET    /companies/website  name: the company's site, or 404
 //	GET    /companies/grade    site: A to E
+//	GET    /gigs/tickets    day, looks (ndjson)
+//	GET    /gigs/venues     day, looks (csv)
+//	GET    /gigs/listings   day, looks (json)
 //	GET    /feedapart/messages  every, lasts, since: a stream of server-sent events
 //	GET    /feedapart/photos    every
 //	POST   /oauth/token     OAuth 2: client_credentials, refresh_token
@@ -32,7 +35,7 @@
 //	POST   /admin/revise    share
 //	POST   /admin/clock     at, advance
 //
-// The five feeds also take fault (cut, garbage:0.5, latency:2s,503 or none),
+// The feeds also take fault (cut, garbage:0.5, latency:2s,503 or none),
 // which holds for that request alone.
 package demosource
 
@@ -165,6 +168,9 @@ func (s *server) feedRoutes(mux *http.ServeMux) {
 		"/companies/list":    s.companyList,
 		"/companies/website": s.website,
 		"/companies/grade":   s.grade,
+		"/gigs/tickets":      s.gigs(0, "ndjson", func(out *output) gigWriter { return ticketLines{out} }),
+		"/gigs/venues":       s.gigs(1, "csv", func(out *output) gigWriter { return venueRows{out} }),
+		"/gigs/listings":     s.gigs(2, "json", func(out *output) gigWriter { return &listing{output: out} }),
 	} {
 		mux.Handle("GET "+path, s.misbehave(s.authorize(s.feed(answer))))
 	}
