@@ -20,6 +20,7 @@ type Answer struct {
 	N          int             `json:"n"`
 	URL        string          `json:"url"`
 	Account    *string         `json:"account"` // null: it was not kept
+	Feed       *string         `json:"feed"`    // likewise; empty: the source has no feeds
 	Format     string          `json:"format"`
 	Hash       string          `json:"hash"`
 	Bytes      int64           `json:"bytes"`
@@ -37,7 +38,7 @@ func (c *Client) Answers(ctx context.Context, id string, limit int) ([]Answer, e
 		return nil, err
 	}
 	rows, err := c.db.Query(ctx, `
-		SELECT a.n, a.url, a.account, a.format, a.hash, a.bytes, a.observed_at, a.broken,
+		SELECT a.n, a.url, a.account, a.feed, a.format, a.hash, a.bytes, a.observed_at, a.broken,
 			CASE WHEN isfinite(x.until) THEN x.until END, x.hash IS NOT NULL,
 			CASE WHEN x.hash IS NOT NULL AND NOT a.list AND a.broken IS NULL THEN json_build_object('source', j.source) END
 		FROM answers a JOIN jobs j ON j.id = a.job_id LEFT JOIN archive x ON x.hash = a.hash

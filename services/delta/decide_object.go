@@ -16,7 +16,8 @@ func (d *decider) object(i int) {
 		c := d.change(o.ID)
 		c.Self, c.New = true, o.Described
 		if o.Described {
-			counted = d.countOnce("objects.new", counted)
+			d.count("objects.new")
+			counted = true
 			if d.isAsMade(i, o) {
 				return
 			}

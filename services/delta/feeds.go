@@ -110,24 +110,19 @@ func (d *decider) say(i int, o *Object, counted bool) {
 	said, last := d.now.saying(i), o.said[d.now.Feed]
 	sight := d.now.seenObject(o.ID)
 	same := said.same(last) && !last.At.IsZero()
+	what := "objects.unchanged"
 	switch at := latest(last.At, d.Newer[sight]); {
 	case said.At.Before(at), said.At.Equal(at) && (same || !said.later(last)):
-		counted = d.countOnce("objects.unchanged", counted)
 	case same:
-		counted = d.countOnce("objects.unchanged", counted)
 		d.saw(o.ID, sight)
 	default:
-		counted = d.countOnce(map[bool]string{true: "objects.changed", false: "objects.new"}[o.Described], counted)
+		what = map[bool]string{true: "objects.changed", false: "objects.new"}[o.Described]
 		d.hear(o, said)
 	}
-	d.merge(o, d.now.Objects[i].Key, counted)
-}
-
-func (d *decider) countOnce(what string, counted bool) bool {
 	if !counted {
 		d.count(what)
 	}
-	return true
+	d.merge(o, d.now.Objects[i].Key)
 }
 
 // hear keeps what a feed says. What feeds said that the source has no more is dropped.
@@ -148,7 +143,7 @@ func (d *decider) hear(o *Object, said saying) {
 
 // merge makes the object what its feeds say, in the order of the part's version
 // of the file. Where that order was changed it is made so at the next word on it.
-func (d *decider) merge(o *Object, key string, counted bool) {
+func (d *decider) merge(o *Object, key string) {
 	name, parent, attrs := o.said.merged(d.now.feeds)
 	if name == "" {
 		name = key

@@ -136,3 +136,35 @@ func TestAJobNamesItsFeed(t *testing.T) {
 		}
 	}
 }
+
+// An answer is of one feed, and so is its replay, whichever way it is named.
+func TestAPastAnswerIsOfItsFeed(t *testing.T) {
+	b := newBench(t)
+	text := `{"ads":[{"id":"a1","price":5,"doors":"19:00"}]}`
+	b.feeds(&text)
+	b.runAll(`{"source":"ads"}`)
+	hash, job := b.text(`SELECT max(hash) FROM archive`), b.text(`SELECT max(job_id::text) FROM answers`)
+	venues := b.text(`SELECT n::text FROM answers WHERE feed = 'venues'`)
+	for url, more := range map[string]string{"archive://" + job + "/" + venues: "", "archive://" + hash: `,"feed":"venues"`} {
+		again, err := b.replay(url, more)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.must(again)
+		if got := b.sink.take(); !strings.Contains(got, `"feed":"venues"`) || !strings.Contains(got, `{"doors":"19:00"}`) {
+			t.Errorf("%s%s became %s", url, more, got)
+		}
+	}
+	for url, want := range map[string]string{
+		"archive://" + hash:               `feed: missing; archive://` + hash + ` is an answer for "tickets", for "venues"`,
+		"archive://" + job + "/" + venues: `feed: found "tickets"; archive://` + job + "/" + venues + ` is an answer for "venues"`,
+	} {
+		more := ""
+		if strings.Contains(want, "found") {
+			more = `,"feed":"tickets"`
+		}
+		if _, err := b.replay(url, more); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %s", url, err, want)
+		}
+	}
+}

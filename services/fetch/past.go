@@ -31,6 +31,7 @@ func Replay(job string, n int) string { return archived + job + "/" + strconv.It
 type past struct {
 	Hash       string
 	Account    *string // nil: it was not kept
+	Feed       *string // likewise
 	Format     string
 	List       bool // of what changed
 	ObservedAt time.Time
@@ -40,13 +41,13 @@ type past struct {
 // version of the source file has its way; what was asked for later is later still.
 const nudge = time.Millisecond
 
-// withPast fills into a job what an answer of the past was: its account and its
+// withPast fills into a job what an answer of the past was: its account, feed and
 // moment, unless the job says another.
 func (s *Stage) withPast(ctx context.Context, j Job) (Job, error) {
 	if !strings.HasPrefix(j.URL, archived) {
 		return j, nil
 	}
-	p, err := findPast(ctx, s.DB, j.Source, j.Account, j.URL)
+	p, err := findPast(ctx, s.DB, j.Source, j.Account, j.Feed, j.URL)
 	if err != nil {
 		return j, err
 	}
@@ -58,6 +59,12 @@ func (s *Stage) withPast(ctx context.Context, j Job) (Job, error) {
 	case p.Account != nil:
 		j.Account = *p.Account
 	}
+	if p.Feed != nil && j.Feed != "" && j.Feed != *p.Feed {
+		return j, pipeline.Permanent(fmt.Errorf("feed: found %q; %s is an answer for %q", j.Feed, j.URL, *p.Feed))
+	}
+	if p.Feed != nil {
+		j.Feed = *p.Feed
+	}
 	if j.AsOf == "" {
 		j.AsOf = p.ObservedAt.Add(nudge).Format(time.RFC3339Nano)
 	}
@@ -66,7 +73,7 @@ func (s *Stage) withPast(ctx context.Context, j Job) (Job, error) {
 
 // openPast opens an answer of the past, and notes what it was.
 func (s *Stage) openPast(ctx context.Context, t task, u *url.URL, a *Answer) (io.ReadCloser, error) {
-	p, err := findPast(ctx, s.DB, t.src.Name, t.slice.Account, u.String())
+	p, err := findPast(ctx, s.DB, t.src.Name, t.slice.Account, t.slice.Feed, u.String())
 	if err != nil {
 		return nil, err
 	}
@@ -83,20 +90,20 @@ func noPast(source, address string) error {
 }
 
 // findPast finds an answer by its hash, or by its job and number.
-func findPast(ctx context.Context, db *pgxpool.Pool, source, account, address string) (past, error) {
+func findPast(ctx context.Context, db *pgxpool.Pool, source, account, feed, address string) (past, error) {
 	ref := strings.TrimPrefix(address, archived)
 	var rows pgx.Rows
 	if job, n, ok := strings.Cut(ref, "/"); ok {
 		rows, _ = db.Query(ctx, `
-			SELECT a.hash, a.account, a.format, a.list, (
+			SELECT a.hash, a.account, a.feed, a.format, a.list, (
 				SELECT max(observed_at) FROM answers WHERE hash = a.hash AND observed_at BETWEEN a.observed_at AND a.observed_at + interval '1 second')
 			FROM answers a JOIN jobs j ON j.id = a.job_id
 			WHERE a.job_id = $1 AND a.n = $2::int AND j.source = $3`, job, n, source) // its error is that of reading
 	} else {
 		rows, _ = db.Query(ctx, `
-			SELECT hash, account, format, false, observed_at FROM archive_index
-			WHERE hash = $1 AND source = $2 AND ($3 = '' OR account = $3)
-			ORDER BY account`, ref, source, account)
+			SELECT hash, account, feed, format, false, observed_at FROM archive_index
+			WHERE hash = $1 AND source = $2 AND ($3 = '' OR account = $3) AND ($4 = '' OR feed = $4)
+			ORDER BY account, feed`, ref, source, account, feed)
 	}
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[past])
 	switch {
@@ -105,7 +112,16 @@ func findPast(ctx context.Context, db *pgxpool.Pool, source, account, address st
 	case len(found) == 0:
 		return past{}, noPast(source, address)
 	case len(found) > 1:
-		return past{}, pipeline.Permanent(fmt.Errorf("account: missing; %s is an answer for %q, for %q and maybe others", address, *found[0].Account, *found[1].Account))
+		return past{}, pipeline.Permanent(severalPasts(address, found))
 	}
 	return found[0], nil
+}
+
+// severalPasts says which field of the job tells apart what an answer was of.
+func severalPasts(address string, found []past) error {
+	field, first, second := "account", *found[0].Account, *found[1].Account
+	if first == second {
+		field, first, second = "feed", *found[0].Feed, *found[1].Feed
+	}
+	return fmt.Errorf("%s: missing; %s is an answer for %q, for %q and maybe others", field, address, first, second)
 }

@@ -90,9 +90,9 @@ func (s *Stage) put(ctx context.Context, src *source.Source, a *Answer) error {
 // indexAnswer notes what an answer that holds records answers. A replay is what it was.
 func indexAnswer(ctx context.Context, tx pgx.Tx, t task, a *Answer) error {
 	_, err := tx.Exec(ctx, `
-		INSERT INTO archive_index AS i (hash, source, account, url, format, observed_at) VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (hash, source, account) DO UPDATE SET
+		INSERT INTO archive_index AS i (hash, source, account, feed, url, format, observed_at) VALUES ($1, $2, $3, $8, $4, $5, $6)
+		ON CONFLICT (hash, source, account, feed) DO UPDATE SET
 			url = CASE WHEN starts_with(excluded.url, $7) THEN i.url ELSE excluded.url END, format = excluded.format, observed_at = excluded.observed_at
-		WHERE i.observed_at < excluded.observed_at`, a.Hash, t.src.Name, t.slice.Account, a.URL, a.Format, a.ObservedAt, archived)
+		WHERE i.observed_at < excluded.observed_at`, a.Hash, t.src.Name, t.slice.Account, a.URL, a.Format, a.ObservedAt, archived, t.slice.Feed)
 	return err
 }

@@ -141,10 +141,10 @@ func putAnswer(ctx context.Context, tx pgx.Tx, t task, a *Answer) error {
 		WITH progress AS (
 			UPDATE ledger SET starts = 0 WHERE stage = $8 AND message_id = $2 AND state = 'started'
 		)
-		INSERT INTO answers (job_id, n, message_id, url, hash, bytes, format, observed_at, asked_at, page, first_id, link, position, account, list)
-		SELECT $1, coalesce((SELECT max(n) + 1 FROM answers WHERE job_id = $1), 0), $2, $3, $4, $5, $6, $7, $9, $10, $11, $12, nullif($13, ''), $14, $15
+		INSERT INTO answers (job_id, n, message_id, url, hash, bytes, format, observed_at, asked_at, page, first_id, link, position, account, list, feed)
+		SELECT $1, coalesce((SELECT max(n) + 1 FROM answers WHERE job_id = $1), 0), $2, $3, $4, $5, $6, $7, $9, $10, $11, $12, nullif($13, ''), $14, $15, $16
 		RETURNING n`, t.Job, t.ID, a.URL, a.Hash, a.Bytes, a.Format, a.ObservedAt, Name, a.AskedAt, a.Page, a.First, a.Link, a.Position,
-		t.slice.Account, t.slice.Since != nil).Scan(&a.N)
+		t.slice.Account, t.slice.Since != nil, t.slice.Feed).Scan(&a.N)
 	if err == nil && t.slice.Since == nil {
 		err = indexAnswer(ctx, tx, t, a)
 	}

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -100,9 +101,7 @@ func (s *Scheduler) read(ctx context.Context) error {
 		return err
 	}
 	sources := map[string]*source.Source{}
-	for name, src := range all {
-		sources[name] = src
-	}
+	maps.Copy(sources, all)
 	for name := range source.Broken(err) {
 		kept := s.sources[name]
 		if kept == nil {

@@ -14,14 +14,16 @@ CREATE TABLE leat.archive_index (
 	hash        text NOT NULL REFERENCES leat.archive ON DELETE CASCADE,
 	source      text NOT NULL,
 	account     text NOT NULL,
+	feed        text NOT NULL,
 	url         text NOT NULL,
 	format      text NOT NULL,
 	observed_at timestamptz NOT NULL,
-	PRIMARY KEY (hash, source, account)
+	PRIMARY KEY (hash, source, account, feed)
 );
 
 ALTER TABLE leat.answers
 	ADD COLUMN account text, -- null: it was not kept
+	ADD COLUMN feed text,    -- likewise
 	ADD COLUMN list boolean NOT NULL DEFAULT false; -- of what changed: it holds no records
 CREATE INDEX answers_bytes ON leat.answers (hash);
 

@@ -55,16 +55,16 @@ func showProgress(w io.Writer, p client.Progress) {
 
 // slicesLine says how many slices are done, and what became of the others.
 func slicesLine(s client.Slices) string {
-	text := fmt.Sprintf("%d of %d done", s.Done, s.Planned)
+	texts := []string{fmt.Sprintf("%d of %d done", s.Done, s.Planned)}
 	for _, some := range []struct {
 		n    int64
 		what string
 	}{{s.Waiting, "waiting"}, {s.Cancelled, "cancelled"}, {s.Dead, "dead"}} {
 		if some.n > 0 {
-			text += fmt.Sprintf(", %d %s", some.n, some.what)
+			texts = append(texts, fmt.Sprint(some.n, " ", some.what))
 		}
 	}
-	return text
+	return strings.Join(texts, ", ")
 }
 
 // fewSlices is how many slices that are not done are shown.
