@@ -9,8 +9,7 @@ import (
 	"github.com/leatflow/leat/pkg/rabbit"
 )
 
-// The lengths of queues are read by a user who may not configure them, nor read
-// them; a queue that is not there costs the answer alone, and no consumer.
+// The lengths of queues are read by a user who may not configure them; a queue that is not there costs the answer alone, and no consumer.
 func TestTheLongestQueueIsFound(t *testing.T) {
 	address := pipetest.Rabbit(t)
 	owner, _ := open(t, address)

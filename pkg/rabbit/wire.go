@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -153,9 +154,15 @@ func buriedByBroker(e *pipeline.Envelope, h amqp.Table) {
 // ours are the headers that an envelope has fields for.
 var ours = map[string]bool{"attempt": true, "wait": true, "replay": true, "cause": true, "key": true}
 
+// text reads a header as valid text that is not too long: read again it is the same.
 func text(h amqp.Table, name string) string {
 	s, _ := h[name].(string)
-	return strings.ToValidUTF8(s[:min(len(s), largestHeader)], "�")
+	s = strings.ToValidUTF8(s[:min(len(s), largestHeader)], "�") // which may be longer than what it stands for
+	end := min(len(s), largestHeader)
+	for end < len(s) && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end]
 }
 
 // number reads a header that a client may have written in any integer type.

@@ -184,6 +184,7 @@ func TestNamesOfWaitingQueues(t *testing.T) {
 func FuzzFromWire(f *testing.F) {
 	f.Add("id", "leat.part.v1", "zstd", "leat.delta", "key", "why", int64(1), int64(0), []byte(`{"a":1}`))
 	f.Add("", "", "", "", "", "", int64(-1), int64(math.MaxInt64), []byte{})
+	f.Add("id", "x", "", "", "", "x"+strings.Repeat("ä", 9000), int64(1), int64(0), []byte{}) // cut within a letter
 	f.Add("\xff\x00", "x", "zstd", "", "\xff", strings.Repeat("ä", 9000), int64(1<<40), int64(1), encoder.EncodeAll([]byte("{}"), nil))
 	f.Fuzz(func(t *testing.T, id, kind, encoding, queue, key, reason string, attempt, deliveries int64, body []byte) {
 		d := amqp.Delivery{

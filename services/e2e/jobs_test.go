@@ -75,7 +75,7 @@ func TestWrongJobs(t *testing.T) {
 	wrong := []struct{ what, body, reason string }{
 		{"not JSON", `{"source":`, "not JSON"},
 		{"text", `hello`, "not JSON"},
-		{"unknown field", `{"source":"ads","moed":"full"}`, `unknown field "moed"; a job has source, account, mode`},
+		{"unknown field", `{"source":"ads","moed":"full"}`, `unknown field "moed"; a job has source, account, feed, mode`},
 		{"unknown source", `{"source":"adz"}`, `source: found "adz"; there are ads`},
 		{"unknown account", `{"source":"ads","account":"acne"}`, `account: found "acne"; source ads has acme, globex`},
 		{"an impossible date", `{"source":"ads","mode":"backfill","from":"2026-02-30"}`, `from: "2026-02-30" is not a day`},
@@ -86,7 +86,7 @@ func TestWrongJobs(t *testing.T) {
 		{"binary", "\xff\xfe\x00\x01", "the body is not text"},
 		{"a list", `[{"source":"ads"}]`, "found a JSON array"},
 		{"a file that is not allowed", `{"source":"ads","url":"file:///etc/passwd"}`, "is not below an allowed folder"},
-		{"another scheme", `{"source":"ads","url":"ftp://example.com/x"}`, `http://, https://, file:// are allowed`},
+		{"another scheme", `{"source":"ads","url":"ftp://example.com/x"}`, `http://, https://, file://, archive:// are allowed`},
 	}
 	s, _ := ads(t, 20<<10)
 	s.start(1)
