@@ -261,7 +261,11 @@ launch_cluster() { # PROCESS PORT HOW-TO-LOG-IN-OVER-TCP [SETTING=VALUE...]
     -c listen_addresses=127.0.0.1 -c "port=$port" -c "unix_socket_directories=/srv/$name" "${settings[@]}"
 }
 
-launch_postgres() { launch_cluster postgres "$(port postgres)" scram-sha-256 max_connections=300; }
+# pg_stat_statements costs nothing until a test turns it on for its own database.
+launch_postgres() {
+  launch_cluster postgres "$(port postgres)" scram-sha-256 max_connections=300 \
+    shared_preload_libraries=pg_stat_statements pg_stat_statements.track=none
+}
 
 # DocumentDB opens connections to itself, without a password; so does FerretDB, which await_mongodb starts. Its own cluster lets
 # a test stop PostgreSQL and not this, or this and not PostgreSQL.

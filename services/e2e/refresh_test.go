@@ -26,6 +26,7 @@ func today(t *testing.T, size int64) *httptest.Server {
 // A tally is what a platform says of one address.
 type tally struct {
 	Count    int
+	Bytes    int
 	Most     int `json:"most_in_a_second"`
 	Statuses map[string]int
 	Faults   map[string]int
@@ -48,6 +49,25 @@ func asked(t *testing.T, platform *httptest.Server) map[string]tally {
 	return log.Endpoints
 }
 
+// A cost is what a job took: of the platform, by its own log, and of Leat.
+type cost struct{ requests, bytes, messages int }
+
+// do does a job of ads, and says what it cost.
+func (s *system) do(platform *httptest.Server, job string, limit time.Duration) (c cost, counts map[string]map[string]int) {
+	s.t.Helper()
+	before := asked(s.t, platform)
+	id := s.submit(job)
+	state, counts := s.await(id, limit)
+	s.want("state of "+job, state, "done")
+	for path, now := range asked(s.t, platform) {
+		if strings.HasPrefix(path, "/ads") {
+			c.requests, c.bytes = c.requests+now.Count-before[path].Count, c.bytes+now.Bytes-before[path].Bytes
+		}
+	}
+	c.messages = s.one(`SELECT count(*) FROM ledger WHERE job_id = $1`, id)
+	return c, counts
+}
+
 // The shipped source asks what changed: the first refresh brings all, one of
 // nothing makes a request for each account and writes nothing, and one of some
 // changes leaves nothing for a backfill to find.
@@ -55,32 +75,22 @@ func TestARefreshBringsWhatChangedAndNoMore(t *testing.T) {
 	s, platform := newSystem(t), today(t, 100<<10)
 	s.adsFrom(platform.URL)
 	s.start(1)
-	do := func(job string) (requests int, counts map[string]map[string]int) {
-		t.Helper()
-		before := asked(t, platform)
-		state, counts := s.await(s.submit(job), patience)
-		s.want("state of "+job, state, "done")
-		for path, now := range asked(t, platform) {
-			if strings.HasPrefix(path, "/ads") {
-				requests += now.Count - before[path].Count
-			}
-		}
-		return requests, counts
+	first, counts := s.do(platform, `{"source":"ads"}`, patience)
+	if first.requests != 4 || counts["stats"]["new"] == 0 || counts["documents"]["written"] == 0 {
+		t.Errorf("the first refresh: %+v, %v", first, counts)
 	}
-	requests, counts := do(`{"source":"ads"}`)
-	if requests != 4 || counts["stats"]["new"] == 0 || counts["documents"]["written"] == 0 {
-		t.Errorf("the first refresh: %d requests, %v", requests, counts)
+	before := s.written()
+	nothing, counts := s.do(platform, `{"source":"ads"}`, patience)
+	if nothing.requests != 2 || counts["parts"]["fetched"]+counts["documents"]["written"] > 0 {
+		t.Errorf("a refresh of nothing: %+v, %v", nothing, counts)
 	}
-	requests, counts = do(`{"source":"ads"}`)
-	if requests != 2 || counts["parts"]["fetched"]+counts["documents"]["written"] > 0 {
-		t.Errorf("a refresh of nothing: %d requests, %v", requests, counts)
-	}
+	s.want("what a refresh of nothing wrote", s.written(), before)
 	revise(t, platform, "0.02")
-	_, counts = do(`{"source":"ads"}`)
+	_, counts = s.do(platform, `{"source":"ads"}`, patience)
 	if counts["stats"]["changed"] == 0 || counts["stats"]["unchanged"] > 40*counts["stats"]["changed"] {
 		t.Errorf("a refresh of some: %v", counts)
 	}
-	_, counts = do(`{"source":"ads","mode":"backfill"}`)
+	_, counts = s.do(platform, `{"source":"ads","mode":"backfill"}`, patience)
 	if counts["stats"]["changed"]+counts["stats"]["new"]+counts["objects"]["changed"]+counts["documents"]["written"] > 0 {
 		t.Errorf("a backfill found what refreshes had left: %v", counts)
 	}

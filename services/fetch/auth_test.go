@@ -178,8 +178,8 @@ func platform(t *testing.T, configure func(*demosource.Config)) string {
 
 // requests is how often each of the platform's addresses was asked.
 func requests(t *testing.T, at string) map[string]struct {
-	Count, Bytes int
-	Statuses     map[string]int
+	Count    int
+	Statuses map[string]int
 } {
 	t.Helper()
 	response, err := http.Get(at + "/admin/requests")
@@ -189,8 +189,8 @@ func requests(t *testing.T, at string) map[string]struct {
 	defer response.Body.Close()
 	var log struct {
 		Endpoints map[string]struct {
-			Count, Bytes int
-			Statuses     map[string]int
+			Count    int
+			Statuses map[string]int
 		}
 	}
 	if err := json.NewDecoder(response.Body).Decode(&log); err != nil {

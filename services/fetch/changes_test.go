@@ -3,20 +3,18 @@ package fetch
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/leatflow/leat/pkg/pipeline"
-	"github.com/leatflow/leat/services/demosource"
 )
 
 const changed = `changes: {path: '/c?since={cursor}', cursor: next, ids: 'ads.id', more: more, report: '/some?from={from}&ids={ids}', batch: 2},
  report: {path: '/all?from={from}', slice: 1d, lookback: 2d}`
 
 // drain handles messages until nothing follows, those that were published to
-// fetch's own queue too, and returns the parts.
-func (b *bench) drain(queue ...pipeline.Envelope) (parts []pipeline.Envelope) {
+// fetch's own queue too.
+func (b *bench) drain(queue ...pipeline.Envelope) {
 	b.t.Helper()
 	for len(queue) > 0 {
 		out, err := b.do(queue[0])
@@ -27,21 +25,17 @@ func (b *bench) drain(queue ...pipeline.Envelope) (parts []pipeline.Envelope) {
 		for _, e := range b.sink.all() {
 			if e.Queue == b.Self {
 				queue = append(queue, e)
-			} else {
-				parts = append(parts, e)
 			}
 		}
 	}
-	return parts
 }
 
 // whole does a refresh with all that follows from it, and ends it.
-func (b *bench) whole(state string) (parts int) {
+func (b *bench) whole(state string) {
 	b.t.Helper()
 	named := b.must(job(refresh))[0]
-	parts = len(b.drain(b.must(named)...))
+	b.drain(b.must(named)...)
 	b.finish(named.Job, state)
-	return parts
 }
 
 // asks returns what was asked since the last call.
@@ -210,44 +204,5 @@ func TestAListOfChangesThatComesAgainAsksForTheSame(t *testing.T) {
 	}
 	if got := b.text(`SELECT cardinality(names)::text FROM ledger WHERE message_id = $1`, slice.ID); got != "2" {
 		t.Errorf("the row names %s messages", got)
-	}
-}
-
-// A refresh of many objects of which 1 % changed makes at most 1/50 of a full
-// fetch's requests, bytes and messages; one of none makes a request an account.
-func TestWhatARefreshCosts(t *testing.T) {
-	b := newBench(t)
-	config := demosource.DefaultConfig()
-	config.Size, config.Changed = 2*1500*5020, 0 // 1,500 ads an account
-	platform := httptest.NewServer(demosource.New(config))
-	defer platform.Close()
-	b.url = platform.URL
-	b.source("", `changes: {path: '/ads/changes?account={account}&since={cursor}', cursor: next, ids: ads.id, batch: 100,
-	report: '/ads/pages?account={account}&from={from}&to={to}&ids={ids}'}, pages: {next: paging.next},
-	report: {path: '/ads/pages?account={account}&from={from}&to={to}&limit=10', lookback: 3d}`, "accounts: [acme, globex]\n")
-	cost := func(what func()) (requestCount, bytes int) {
-		before := requests(t, platform.URL)
-		what()
-		for path, now := range requests(t, platform.URL) {
-			requestCount, bytes = requestCount+now.Count-before[path].Count, bytes+now.Bytes-before[path].Bytes
-		}
-		return requestCount - 1, bytes // one was for the count itself
-	}
-	messages := 0
-	fullRequests, fullBytes := cost(func() { messages = b.whole("done") })
-	fullMessages := messages
-	idle, _ := cost(func() { messages = b.whole("done") })
-	if idle != 2 || messages != 0 {
-		t.Errorf("a refresh of nothing made %d requests and %d messages", idle, messages)
-	}
-	response, err := http.Post(platform.URL+"/admin/revise?share=0.0003", "", nil) // of (ad, day) pairs, of a month
-	if err != nil {
-		t.Fatal(err)
-	}
-	response.Body.Close()
-	some, someBytes := cost(func() { messages = b.whole("done") })
-	t.Logf("full: %d requests, %d bytes, %d messages; refresh: %d requests, %d bytes, %d messages", fullRequests, fullBytes, fullMessages, some, someBytes, messages)
-	if some*50 > fullRequests || someBytes*50 > fullBytes || messages*50 > fullMessages || messages == 0 {
-		t.Errorf("full: %d requests, %d bytes, %d messages; refresh: %d requests, %d bytes, %d messages", fullRequests, fullBytes, fullMessages, some, someBytes, messages)
 	}
 }
