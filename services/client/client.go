@@ -5,6 +5,7 @@
 // It reads PostgreSQL, MongoDB and the broker's management API, writes jobs to
 // the broker, marks documents for rollup to write (it never writes one), and says
 // which dead letters the console is to replay. What it changes is in audit.
+// For a trial alone it asks a source, by fetch's own code, and keeps nothing of it.
 package client
 
 import (

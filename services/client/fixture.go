@@ -22,22 +22,22 @@ type fixture struct {
 }
 
 type fixtureObject struct {
-	Object     string         `yaml:"object"` // type/key
-	Parent     string         `yaml:"parent,omitempty"`
-	Name       string         `yaml:"name,omitempty"` // absent: it is only named as a parent
-	Attributes map[string]any `yaml:"attributes,flow,omitempty"`
-	Tags       map[string]any `yaml:"tags,flow,omitempty"`
-	Failed     []string       `yaml:"failed,omitempty"` // tags whose expression failed, with the reason
+	Object     string         `yaml:"object" json:"object"` // type/key
+	Parent     string         `yaml:"parent,omitempty" json:"parent,omitempty"`
+	Name       string         `yaml:"name,omitempty" json:"name,omitempty"` // absent: it is only named as a parent
+	Attributes map[string]any `yaml:"attributes,flow,omitempty" json:"attributes,omitempty"`
+	Tags       map[string]any `yaml:"tags,flow,omitempty" json:"tags,omitempty"`
+	Failed     []string       `yaml:"failed,omitempty" json:"failed,omitempty"` // tags whose expression failed, with the reason
 }
 
 type fixtureStat struct {
-	Object  string             `yaml:"object"`
-	Day     string             `yaml:"day"`
-	Hour    *int               `yaml:"hour,omitempty"`
-	Rule    string             `yaml:"rule,omitempty"`
-	Dims    string             `yaml:"dims,omitempty"`
-	ID      string             `yaml:"id,omitempty"`
-	Metrics map[string]decimal `yaml:"metrics,flow"`
+	Object  string             `yaml:"object" json:"object"`
+	Day     string             `yaml:"day" json:"day"`
+	Hour    *int               `yaml:"hour,omitempty" json:"hour,omitempty"`
+	Rule    string             `yaml:"rule,omitempty" json:"rule,omitempty"`
+	Dims    string             `yaml:"dims,omitempty" json:"dims,omitempty"`
+	ID      string             `yaml:"id,omitempty" json:"id,omitempty"`
+	Metrics map[string]decimal `yaml:"metrics,flow" json:"metrics"`
 }
 
 // A decimal is a number as it is written: metrics are exact.
@@ -48,6 +48,9 @@ func (d decimal) MarshalYAML() (any, error) {
 	return &yaml.Node{Kind: yaml.ScalarNode, Value: string(d)}, nil
 }
 
+// MarshalJSON implements json.Marshaler.
+func (d decimal) MarshalJSON() ([]byte, error) { return []byte(d), nil }
+
 // UnmarshalYAML implements yaml.Unmarshaler.
 func (d *decimal) UnmarshalYAML(n *yaml.Node) error {
 	*d = decimal(n.Value)
@@ -55,8 +58,8 @@ func (d *decimal) UnmarshalYAML(n *yaml.Node) error {
 }
 
 type fixtureReject struct {
-	Position string `yaml:"position"`
-	Reason   string `yaml:"reason"`
+	Position string `yaml:"position" json:"position"`
+	Reason   string `yaml:"reason" json:"reason"`
 }
 
 // readFixture reads a file strictly. Of one that is not there it returns an

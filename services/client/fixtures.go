@@ -145,23 +145,28 @@ func (f fixture) cut(ctx context.Context, src *source.Source, replies map[string
 	}
 	seen := map[string]int{} // place in got.Objects
 	err = src.Cut(ctx, a, func(p event.Part, rejects []source.Reject) error {
-		for i := range p.Objects {
-			got.addObject(src, replies, p.Objects, i, seen)
-		}
-		for _, s := range p.Stats {
-			got.Stats = append(got.Stats, fixtureStat{
-				Object: nameOf(p.Objects[s.Object]), Day: s.Day.String(), Hour: s.Hour, Rule: s.Rule, Dims: s.Dims, ID: s.ID, Metrics: decimals(s.Metrics),
-			})
-		}
-		for _, r := range rejects {
-			got.Rejects = append(got.Rejects, fixtureReject{r.Position, r.Reason})
-		}
+		got.add(src, replies, p, rejects, seen)
 		return nil
 	})
 	if broken, ok := errors.AsType[*source.FormError](err); ok {
 		got.Broken, err = broken.Error(), nil
 	}
 	return got, err
+}
+
+// add adds what was cut of an answer.
+func (f *fixture) add(src *source.Source, replies map[string]source.Reply, p event.Part, rejects []source.Reject, seen map[string]int) {
+	for i := range p.Objects {
+		f.addObject(src, replies, p.Objects, i, seen)
+	}
+	for _, s := range p.Stats {
+		f.Stats = append(f.Stats, fixtureStat{
+			Object: nameOf(p.Objects[s.Object]), Day: s.Day.String(), Hour: s.Hour, Rule: s.Rule, Dims: s.Dims, ID: s.ID, Metrics: decimals(s.Metrics),
+		})
+	}
+	for _, r := range rejects {
+		f.Rejects = append(f.Rejects, fixtureReject{r.Position, r.Reason})
+	}
 }
 
 // addObject adds an object of a part, or describes one that was only named.

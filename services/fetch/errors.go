@@ -41,18 +41,28 @@ func (s *Stage) rejectAnswer(ctx context.Context, t task, a Answer, said string)
 	if t.slice.Refresh && t.slice.Since == nil {
 		cut.cursor = observed(a.ObservedAt)
 	}
-	head := make([]byte, min(a.Bytes, 4<<10))
-	if _, err := a.file.ReadAt(head, 0); err != nil {
+	reject, err := a.reject(said)
+	if err != nil {
 		return cut, err
 	}
-	text := strings.ReplaceAll(strings.ToValidUTF8(string(head), "�"), "\x00", "�")
-	reject := source.Reject{Position: "answer", Reason: "the answer is an error: " + said, Record: redact.Text(text)}
 	return cut, insertRejects(ctx, s.DB, t.Job, a.N, t.src.Name, []source.Reject{reject})
 }
 
+// reject is a whole answer as a reject.
+func (a Answer) reject(said string) (source.Reject, error) {
+	head := make([]byte, min(a.Bytes, 4<<10))
+	if _, err := a.file.ReadAt(head, 0); err != nil {
+		return source.Reject{}, err
+	}
+	text := strings.ReplaceAll(strings.ToValidUTF8(string(head), "�"), "\x00", "�")
+	return source.Reject{Position: "answer", Reason: isError + said, Record: redact.Text(text)}, nil
+}
+
+const isError = "the answer is an error: "
+
 // obey does what a rule says about an answer that is an error: the next try asks again.
 func (s *Stage) obey(ctx context.Context, t task, a Answer, rule *source.ErrorRule, said string) error {
-	reason := redact.Text("the answer is an error: " + said)
+	reason := redact.Text(isError + said)
 	if err := markBroken(ctx, s.DB, t.Job, a.N, reason); err != nil {
 		return err
 	}

@@ -129,7 +129,7 @@ func (s *Stage) gather(ctx context.Context, t task, h *hold, l *listener, first 
 			more = false
 		}
 	}
-	if err := s.take(&text, &a); err != nil {
+	if err := take(s.Archive, &text, &a); err != nil {
 		return 0, err
 	}
 	defer a.close()

@@ -134,7 +134,7 @@ func TestWhoLostTheStreamCommitsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := Answer{Format: "ndjson", Position: "1", ObservedAt: time.Now(), AskedAt: time.Now()}
-	if err := c.take(strings.NewReader(`{"id":"m1"}`), &a); err != nil {
+	if err := take(c.Archive, strings.NewReader(`{"id":"m1"}`), &a); err != nil {
 		t.Fatal(err)
 	}
 	defer a.close()

@@ -27,6 +27,9 @@ var pastPattern = regexp.MustCompile(`^archive://([0-9a-f]{64}|[0-9a-f]{8}(-[0-9
 // Replay is the address of a job's answer.
 func Replay(job string, n int) string { return archived + job + "/" + strconv.Itoa(n) }
 
+// IsPast reports whether an address is that of an answer in the archive.
+func IsPast(url string) bool { return strings.HasPrefix(url, archived) }
+
 // A past is an answer that was given before.
 type past struct {
 	Hash       string
@@ -44,7 +47,7 @@ const nudge = time.Millisecond
 // withPast fills into a job what an answer of the past was: its account, feed and
 // moment, unless the job says another.
 func (s *Stage) withPast(ctx context.Context, j Job) (Job, error) {
-	if !strings.HasPrefix(j.URL, archived) {
+	if !IsPast(j.URL) {
 		return j, nil
 	}
 	p, err := findPast(ctx, s.DB, j.Source, j.Account, j.Feed, j.URL)

@@ -39,7 +39,7 @@ func (s *Stage) poll(ctx context.Context, t task, h *hold) error {
 	}
 	defer answer.Close() //nolint:errcheck // what was read is all that counts
 	if !a.Unchanged {
-		if err := s.take(answer, &a); err != nil {
+		if err := take(s.Archive, answer, &a); err != nil {
 			return err
 		}
 		defer a.close()

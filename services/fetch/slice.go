@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
@@ -20,6 +21,7 @@ import (
 	"github.com/leatflow/leat/pkg/redact"
 	"github.com/leatflow/leat/pkg/source"
 	"github.com/leatflow/leat/services/access"
+	"github.com/leatflow/leat/services/archive"
 )
 
 // slice asks for a slice, or takes the answer that an earlier try had, cuts it
@@ -217,13 +219,7 @@ func (s *Stage) ask(ctx context.Context, t task) (a Answer, k known, err error) 
 	if err != nil {
 		return a, k, postgres.Classify(err)
 	}
-	a.ObservedAt = a.AskedAt
-	switch {
-	case t.slice.AsOf != nil:
-		a.ObservedAt = *t.slice.AsOf
-	case t.slice.Report != nil: // it may say nothing that was true later
-		a.ObservedAt = t.slice.Report.Created
-	}
+	a.ObservedAt = t.observed(a.AskedAt)
 	answer, err := s.open(ctx, t, u, k, &a)
 	if err != nil {
 		return a, k, err
@@ -235,9 +231,20 @@ func (s *Stage) ask(ctx context.Context, t task) (a Answer, k known, err error) 
 	return a, k, s.keep(ctx, t, answer, &a)
 }
 
+// observed is when an answer is true that was asked for at a moment.
+func (t task) observed(asked time.Time) time.Time {
+	switch {
+	case t.slice.AsOf != nil:
+		return *t.slice.AsOf
+	case t.slice.Report != nil: // it may say nothing that was true later
+		return t.slice.Report.Created
+	}
+	return asked
+}
+
 // keep reads an answer into the archive, and commits that it is there.
 func (s *Stage) keep(ctx context.Context, t task, answer io.Reader, a *Answer) error {
-	if err := s.take(answer, a); err != nil {
+	if err := take(s.Archive, answer, a); err != nil {
 		return err
 	}
 	if err := s.put(ctx, t.src, a); err != nil {
@@ -246,9 +253,9 @@ func (s *Stage) keep(ctx context.Context, t task, answer io.Reader, a *Answer) e
 	return insertAnswer(ctx, s.DB, t, a)
 }
 
-// take reads an answer to its end.
-func (s *Stage) take(answer io.Reader, a *Answer) error {
-	in, err := s.Archive.Take(answer)
+// take reads an answer to its end, into an archive that does not have it yet.
+func take(into *archive.Archive, answer io.Reader, a *Answer) error {
+	in, err := into.Take(answer)
 	a.file, a.Hash, a.Bytes = in.File, in.Hash, in.Size
 	switch {
 	case pipeline.IsPermanent(err), pipeline.IsUnavailable(err):
@@ -327,12 +334,15 @@ func (s *Stage) refuse(ctx context.Context, d pipeline.Delivery, a Answer, reaso
 	if err := markBroken(ctx, s.DB, d.Job, a.N, redact.Text(reason.Error())); err != nil {
 		return err
 	}
-	err := fmt.Errorf("answer of %s: %w", a.URL, reason)
+	err := about(a, reason)
 	if strings.HasPrefix(a.URL, "file:") || strings.HasPrefix(a.URL, archived) {
 		return pipeline.Permanent(err)
 	}
 	return pipeline.Paced(err)
 }
+
+// about says of which answer an error is.
+func about(a Answer, err error) error { return fmt.Errorf("answer of %s: %w", a.URL, err) }
 
 // ahead is how many parts are cut while others are published.
 const ahead = 8

@@ -50,6 +50,8 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"answers", "a", "x", "--raw"}, `found "x"; the number of an answer is 0 or more`},
 		{[]string{"submit", `{"source":"ads","url":"archive://x"}`}, "archive://HASH, of 64 hex digits, or archive://JOB/N"},
 		{[]string{"submit"}, "no job is given"},
+		{[]string{"source", "try"}, "takes the name of a source, or a file"},
+		{[]string{"source", "try", "ads", "--limit", "0"}, "--limit: found 0; from 1 to 10000 are allowed"},
 		{[]string{"submit", "{}"}, "source is missing"},
 		{[]string{"submit", "{}", "{}"}, "single quotes"},
 		{[]string{"submit", "{}", "--source", "ads"}, "not both"},

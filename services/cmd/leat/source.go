@@ -19,13 +19,13 @@ func (a *app) source() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "source",
 		Short:   "Look at source files",
-		Long:    "source lists, checks, explains, tests and drafts the files of the sources folder. But for reannotate it asks no server.",
-		Example: "  leat source list\n  leat source lint config/sources/ads.yaml\n  leat source explain ads\n  leat source test ads",
+		Long:    "source lists, checks, explains, tests, tries and drafts the files of the sources folder. But for try and reannotate it asks no server.",
+		Example: "  leat source list\n  leat source lint config/sources/ads.yaml\n  leat source explain ads\n  leat source test ads\n  leat source try ads",
 		Args:    cobra.ArbitraryArgs,
 		RunE:    onlyGroup,
 	}
 	cmd.SuggestionsMinimumDistance = 2
-	cmd.AddCommand(a.sourceList(), a.sourceLint(), a.sourceExplain(), a.sourceTest(), a.sourceNew(), a.sourceReannotate())
+	cmd.AddCommand(a.sourceList(), a.sourceLint(), a.sourceExplain(), a.sourceTest(), a.sourceTry(), a.sourceNew(), a.sourceReannotate())
 	return cmd
 }
 
