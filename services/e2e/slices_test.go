@@ -67,6 +67,7 @@ const held = `SELECT count(*) FROM ledger WHERE job_id = $1 AND state = 'started
 // A backfill of 30 slices begins none while a queue is deep, lets a refresh pass,
 // and goes on by itself when delta has got on.
 func TestABackfillYieldsAndGoesOnByItself(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	s := newSystem(t)
 	s.cfg.Fetch.YieldAbove = 4
 	m := s.month()
