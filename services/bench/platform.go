@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/leatflow/leat/services/bench/expect"
 	"github.com/leatflow/leat/services/lab"
 )
 
@@ -88,7 +87,7 @@ func (p *platform) stop() error {
 // adsSource writes the shipped source, changed to ask the platform.
 func (p *platform) adsSource(shipped string, change ...string) func(folder string) error {
 	replace := strings.NewReplacer(append([]string{
-		"http://127.0.0.1:8090", p.url(), "annotate:\n", "annotate:" + expect.Annotators,
+		"http://127.0.0.1:8090", p.url(),
 	}, change...)...)
 	return func(folder string) error {
 		for _, name := range []string{"ads.yaml", "markets.csv"} {

@@ -97,6 +97,22 @@ func TestARefreshBringsWhatChangedAndNoMore(t *testing.T) {
 	s.want("differences", s.checked(), []string{})
 }
 
+// The shipped schedule brings a refresh and a backfill by itself, and the shipped
+// annotators their ten tags.
+func TestTheShippedSchedule(t *testing.T) {
+	s, platform := newSystem(t), today(t, 100<<10)
+	s.adsFrom(platform.URL)
+	s.start(1)
+	s.start(1, "scheduler")
+	s.until(patience, "the jobs that are due to end", func() bool { return s.one(`SELECT count(DISTINCT mode) FROM jobs WHERE state = 'done'`) == 2 })
+	s.want("jobs", s.query(`SELECT DISTINCT mode FROM jobs ORDER BY mode`), []string{`"backfill"`, `"refresh"`})
+	s.want("tags", s.query(`SELECT DISTINCT jsonb_object_keys(tags) FROM tags ORDER BY 1`), []string{
+		`"audience"`, `"brand"`, `"form"`, `"landing"`, `"market"`, `"medium"`, `"paused"`, `"price"`, `"size"`, `"theme"`,
+	})
+	s.want("tags that failed", s.query(`SELECT failed FROM tags WHERE failed IS NOT NULL`), []string{})
+	s.want("differences", s.checked(), []string{})
+}
+
 // Several workers share a budget, and what is to wait does so in the broker.
 func TestWorkersShareABudget(t *testing.T) {
 	s, platform := newSystem(t), today(t, 20<<10)

@@ -80,7 +80,7 @@ func TestRows(t *testing.T) {
 	got := lines(t, Report.Rows)
 	for key, want := range map[string]string{
 		"object campaign/c":                `parent= depth=0 name=Autumn Sale attrs={"budget": 5000, "status": "paused"} tags={"brand": false}`,
-		"object adgroup/g":                 `parent=campaign/c depth=1 name=One attrs={} tags={"size": "large", "brand": false, "market": "DACH", "paused": true, "season": "Autumn"}`,
+		"object adgroup/g":                 `parent=campaign/c depth=1 name=One attrs={} tags={"size": "5000+", "brand": false, "theme": "Autumn", "market": "DACH", "paused": true}`,
 		"stat ad/a 2026-06-30  os=ios":     `{"spend": 0.1, "clicks": 1} hours=`,
 		"stat ad/a 2026-07-01  os=web":     `{"spend": 0.2, "clicks": 2} hours=`,
 		"stat ad/a 2026-07-01  os=android": `{"spend": 1.8, "clicks": 3} hours=`,
@@ -105,7 +105,7 @@ func TestDocuments(t *testing.T) {
 			t.Errorf("%s:\n got %s\nwant %s", id, text, want)
 		}
 	}
-	if text := got["document ad/a/2026H1"]; !strings.Contains(text, `"path":["campaign/c" "adgroup/g" ]`) || !strings.Contains(text, `"offer":true`) {
+	if text := got["document ad/a/2026H1"]; !strings.Contains(text, `"path":["campaign/c" "adgroup/g" ]`) || !strings.Contains(text, `"price":"19"`) {
 		t.Errorf("ad/a/2026H1: %s", text)
 	}
 }

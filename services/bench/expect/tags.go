@@ -6,19 +6,7 @@ import (
 	"math/big"
 	"regexp"
 	"strings"
-	"unicode/utf8"
 )
-
-// Annotators follow the word annotate in the shipped source file: with its four
-// they are ten. What they say is said again in Go below.
-const Annotators = `
-  season: 'split(parent("campaign").name, " ")[0]'
-  size: 'parent("campaign").budget >= 5000 ? "large" : "small"'
-  form: 'find(["Video", "Banner", "Carousel", "Story", "Search"], name contains #)'
-  secure: 'url startsWith "https://"'
-  offer: 'headline contains "€" or headline contains "one"'
-  shouting: 'len(headline) > 20'
-`
 
 // ReadMarkets reads the table that the shipped file looks up.
 func ReadMarkets(r io.Reader) (map[string]string, error) {
@@ -30,25 +18,27 @@ func ReadMarkets(r io.Reader) (map[string]string, error) {
 	return markets, err
 }
 
-// tags are what the annotators say of an object.
+// tags are what the annotators of the shipped source file say of an object, said
+// again in Go.
 func (w *walk) tags(o *object) map[string]any {
 	tags := map[string]any{"brand": brand(o.name)}
 	if f := form(o.name); f != "" {
 		tags["form"] = f
 	}
-	if c := o.campaign(); c != nil {
+	if c := o.above("campaign"); c != nil {
 		w.below(tags, c)
 	}
 	if o.typ == "ad" {
+		tags["audience"], _, _ = strings.Cut(strings.ReplaceAll(o.above("adgroup").name, ",", " "), " ")
 		about(tags, o.attrs["url"].(string), o.attrs["headline"].(string))
 	}
 	return tags
 }
 
-// campaign is the one above.
-func (o *object) campaign() *object {
+// above is the ancestor of a type.
+func (o *object) above(typ string) *object {
 	for p := o.parent; p != nil; p = p.parent {
-		if p.typ == "campaign" {
+		if p.typ == typ {
 			return p
 		}
 	}
@@ -75,17 +65,30 @@ func (w *walk) below(tags map[string]any, campaign *object) {
 		tags["market"] = market
 	}
 	tags["paused"] = campaign.attrs["status"] == "paused"
-	tags["season"] = strings.Split(campaign.name, " ")[0]
-	tags["size"] = "small"
-	if number(campaign.attrs["budget"]).Cmp(big.NewInt(5000*million)) >= 0 {
-		tags["size"] = "large"
+	if last := strings.LastIndex(campaign.name, " "); last > 0 {
+		tags["theme"] = campaign.name[:last]
 	}
+	tags["size"] = size(number(campaign.attrs["budget"]))
+}
+
+func size(budget *big.Int) string {
+	switch {
+	case budget.Cmp(big.NewInt(1000*million)) < 0:
+		return "<1000"
+	case budget.Cmp(big.NewInt(5000*million)) < 0:
+		return "1000-5000"
+	}
+	return "5000+"
 }
 
 // about adds what is said of an ad.
 func about(tags map[string]any, url, headline string) {
 	tags["landing"] = strings.Split(url, "/")[2]
-	tags["secure"] = strings.HasPrefix(url, "https://")
-	tags["offer"] = strings.Contains(headline, "€") || strings.Contains(headline, "one")
-	tags["shouting"] = utf8.RuneCountInString(headline) > 20
+	if _, rest, ok := strings.Cut(url, "&utm_medium="); ok {
+		tags["medium"], _, _ = strings.Cut(rest, "&")
+	}
+	if before, _, ok := strings.Cut(headline, " €"); ok {
+		words := strings.Fields(before)
+		tags["price"] = words[len(words)-1]
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -43,8 +42,7 @@ func read(t testing.TB, path string) []byte {
 // ads is the source that the benchmark uses.
 func ads(t testing.TB) *source.Source {
 	t.Helper()
-	text := strings.Replace(string(read(t, shipped+"ads.yaml")), "annotate:\n", "annotate:"+expect.Annotators, 1)
-	s, err := source.Parse([]byte(text), map[string][]byte{"markets": read(t, shipped+"markets.csv")})
+	s, err := source.Parse(read(t, shipped+"ads.yaml"), map[string][]byte{"markets": read(t, shipped+"markets.csv")})
 	if err != nil {
 		t.Fatal(err)
 	}
