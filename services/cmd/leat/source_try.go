@@ -65,7 +65,7 @@ func showTrial(w io.Writer, t client.Trial, first string) {
 	showAsked(w, t)
 	fmt.Fprintf(w, "\nthe first records, with the tags that they have by themselves (http() was not asked):\n\n%s\n", indented(first))
 	e := t.Effect
-	fmt.Fprintln(w, "a job would change, by the rows that are there now:")
+	fmt.Fprintln(w, "\na job would change, by the rows that are there now:")
 	fmt.Fprintf(w, "\nobjects: %d new, %d changed, %d unchanged\n", e.Counts["objects.new"], e.Counts["objects.changed"], e.Counts["objects.unchanged"])
 	some(w, e.Objects, objectLine)
 	fmt.Fprintf(w, "\nstats: %d new, %d changed, %d unchanged\n", e.Counts["stats.new"], e.Counts["stats.changed"], e.Counts["stats.unchanged"])
