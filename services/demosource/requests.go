@@ -16,6 +16,7 @@ type tally struct {
 	Bytes    int64            `json:"bytes"`
 	Statuses map[string]int64 `json:"statuses"`
 	Faults   map[string]int64 `json:"faults"`
+	Sound    map[string]int64 `json:"sound"`            // the statuses of answers without a fault
 	Most     int              `json:"most_in_a_second"` // whichever second it is
 
 	second []time.Time // when the last requests came, in order
@@ -53,14 +54,17 @@ func (l *requestLog) add(endpoint string, came time.Time, c *counter) {
 	defer l.mu.Unlock()
 	t, ok := l.endpoints[endpoint]
 	if !ok {
-		t = tally{Statuses: map[string]int64{}, Faults: map[string]int64{}}
+		t = tally{Statuses: map[string]int64{}, Faults: map[string]int64{}, Sound: map[string]int64{}}
 	}
 	t.Count++
 	t.arrive(came)
 	t.Bytes += c.bytes
-	t.Statuses[strconv.Itoa(c.status)]++
+	status := strconv.Itoa(c.status)
+	t.Statuses[status]++
 	if fault := c.Header().Get(faultHeader); fault != "" {
 		t.Faults[fault]++
+	} else {
+		t.Sound[status]++
 	}
 	if l.endpoints == nil {
 		l.endpoints = map[string]tally{}
@@ -90,7 +94,7 @@ func (l *requestLog) counts() map[string]tally {
 	defer l.mu.Unlock()
 	endpoints := make(map[string]tally, len(l.endpoints))
 	for name, t := range l.endpoints {
-		t.Statuses, t.Faults = maps.Clone(t.Statuses), maps.Clone(t.Faults)
+		t.Statuses, t.Faults, t.Sound = maps.Clone(t.Statuses), maps.Clone(t.Faults), maps.Clone(t.Sound)
 		endpoints[name] = t
 	}
 	return endpoints

@@ -35,7 +35,7 @@ func lines(name string, clicks int) string {
 // Somebody purges a queue: check names the job that can never end, and a repair
 // publishes what was lost again, from the ledger or by cutting the answer again.
 func TestPurgedQueues(t *testing.T) {
-	t.Parallel() // it waits most of the time
+	t.Parallel()
 	s := newSystem(t)
 	s.cfg.Fetch.Files = []string{t.TempDir()}
 	s.source("x.yaml", nested)
@@ -76,7 +76,7 @@ func TestPurgedQueues(t *testing.T) {
 // Tags that somebody edited, forgot or did not follow up are given again by
 // annotate, and rollup writes them.
 func TestEditedTags(t *testing.T) {
-	t.Parallel() // it waits most of the time
+	t.Parallel()
 	s := corner(t, 1)
 	s.source("x.yaml", nested)
 	s.load("x", lines("c1", 5))

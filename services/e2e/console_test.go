@@ -17,6 +17,7 @@ import (
 // The console is killed again and again while it files and replays: each letter
 // is filed once, each goes back, and what goes back twice has one id and replay.
 func TestKilledConsole(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	const n = 2000
 	var letters []pipeline.Envelope

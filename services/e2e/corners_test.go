@@ -80,6 +80,7 @@ func TestParentAndChildMoveAtOnce(t *testing.T) {
 // What somebody put into MongoDB is found and taken out, and nothing else waits
 // for it.
 func TestStrangersAreTakenOut(t *testing.T) {
+	t.Parallel()
 	s := corner(t, 2)
 	s.source("shop.yaml", "fetch: {report: {format: ndjson}}"+shop)
 	line := `{"item":"i1","name":"one","price":9,"day":"2026-02-28","sold":3}` + "\n"

@@ -108,6 +108,7 @@ records: [{each: ads, object: {type: ad, key: id}}]
 // The platform does all that it can, to one request each: the end is the same as
 // without, and it is asked once more for each fault, and no more.
 func TestEveryFaultAtOnce(t *testing.T) {
+	t.Parallel()
 	now := time.Now()
 	calm := live(t, now, "", "")
 	wild := live(t, now, "&next=hang,429,503,cut,cut,garbage,garbage,html,error,loop", "next=expired,expired")

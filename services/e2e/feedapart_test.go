@@ -77,6 +77,7 @@ func (s *system) whole(kind, metric string) {
 }
 
 func TestAConversationIsLiveAndEachPostOnce(t *testing.T) {
+	t.Parallel()
 	s := conference(t)
 	workers := s.launch()
 	s.submit(`{"source":"feedapart"}`)

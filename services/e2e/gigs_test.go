@@ -26,6 +26,7 @@ func (s *system) gigsFrom(platform *httptest.Server, looks int) {
 // Concerts of three feeds are one object each, that knows its feeds; what comes
 // again is not written again, and of a file that changed only what differs is.
 func TestGigsOfThreeFeeds(t *testing.T) {
+	t.Parallel()
 	s, platform := newSystem(t), today(t, 1000)
 	s.gigsFrom(platform, 4000)
 	s.start(1)

@@ -25,6 +25,7 @@ annotate:
 // once, in any order. The newest stands, in PostgreSQL and in MongoDB, in every
 // interleaving.
 func TestTheNewestStands(t *testing.T) {
+	t.Parallel()
 	const rounds, answers = 20, 12
 	s := newSystem(t)
 	folder := t.TempDir()

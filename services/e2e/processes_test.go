@@ -201,6 +201,7 @@ func ask(t *testing.T, platform *httptest.Server, what string) {
 // Workers are killed in the middle of jobs, twenty times at random moments: the
 // jobs end by themselves, with the state of a run without kills.
 func TestKilledWorkers(t *testing.T) {
+	t.Parallel()
 	s, platform := ads(t, 2<<20)
 	workers := s.launch()
 	for killed := 0; killed < 20; {

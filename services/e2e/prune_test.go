@@ -8,6 +8,7 @@ import (
 // What ended 30 days ago is forgotten, and a part that is older than the ledger
 // reaches then is refused rather than put in the wrong order.
 func TestPrune(t *testing.T) {
+	t.Parallel()
 	s, _ := ads(t, 20<<10)
 	stop := s.start(1)
 	s.await(s.submit(adsJob), patience)

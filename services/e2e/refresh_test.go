@@ -30,6 +30,7 @@ type tally struct {
 	Most     int `json:"most_in_a_second"`
 	Statuses map[string]int
 	Faults   map[string]int
+	Sound    map[string]int // statuses without a fault
 }
 
 // asked is what a platform's log says of its requests, by address, since the last call.

@@ -30,7 +30,7 @@ func (s *system) client() *client.Client {
 // A PostgreSQL that was restored from a backup does not overwrite what is newer
 // than it, and a rebuild makes MongoDB follow it.
 func TestRestoredPostgres(t *testing.T) {
-	t.Parallel() // it waits most of the time
+	t.Parallel()
 	s, platform := ads(t, 200<<10)
 	s.start(1)
 	s.await(s.submit(adsJob), patience)

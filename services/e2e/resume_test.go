@@ -11,7 +11,7 @@ import (
 // A job that lost what it had in a queue, whichever queue that is, ends after a
 // resume as if nothing had been lost.
 func TestPurgedJobsAreResumed(t *testing.T) {
-	t.Parallel() // it waits most of the time
+	t.Parallel()
 	s, platform := ads(t, 1<<20)
 	conn, err := amqp.Dial(s.cfg.RabbitMQ.URL)
 	if err != nil {

@@ -67,7 +67,7 @@ const held = `SELECT count(*) FROM ledger WHERE job_id = $1 AND state = 'started
 // A backfill of 30 slices begins none while a queue is deep, lets a refresh pass,
 // and goes on by itself when delta has got on.
 func TestABackfillYieldsAndGoesOnByItself(t *testing.T) {
-	t.Parallel() // it waits most of the time
+	t.Parallel()
 	s := newSystem(t)
 	s.cfg.Fetch.YieldAbove = 4
 	m := s.month()
@@ -101,6 +101,7 @@ func TestABackfillYieldsAndGoesOnByItself(t *testing.T) {
 // A job that is paused asks nothing more, goes on when it is resumed, and ends as
 // cancelled with what it had asked for written.
 func TestAJobIsPausedResumedAndCancelled(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	m := s.month()
 	s.start(1)
@@ -178,6 +179,7 @@ func TestACancelledRefreshMovesNoCursor(t *testing.T) {
 // workers that are killed all the while: the rows are those of the same reports
 // asked for at once, in peace.
 func TestReportsThatAreMadeFirst(t *testing.T) {
+	t.Parallel()
 	s, platform := ads(t, 20<<10)
 	s.adsFrom(platform.URL)
 	const job = `{"source":"ads","mode":"backfill","account":"acme","from":"2026-03-01","to":"2026-03-12"}`
